@@ -1,0 +1,1 @@
+"""What learns: codecs, policies, training."""

@@ -1,0 +1,95 @@
+"""Collects what the evaluator hears of one episode, for the line a second and for the log."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from operators.episode_log import ChunkRecord, EpisodeLog, cycles_from_commands, measured_from_proprio
+from operators.messages import HZ, ActionChunk, Chunk, Command, Episode, Fault, Proprio, Request, Scene, Score, Stats
+from operators.metrics import second_difference_mm
+from operators.rows import Rows
+
+
+class Journal:
+    """One episode, message by message."""
+
+    def __init__(self, start: Episode, about: dict[str, Any]):
+        self.start, self._about = start, about
+        self.score: Score | None = None
+        self.faults: list[tuple[int, str, str, str]] = []
+        self.stats: dict[str, float] = {}
+        self.heard: Counter[type] = Counter()
+        self._commands: list[Command] = []
+        self._proprio: list[Proprio] = []
+        self._chunks: dict[int, ChunkRecord] = {}
+        self._scene: Scene | None = None
+
+    def receive(self, message: Any) -> None:
+        self.heard[type(message)] += 1
+        match message:
+            case Command():
+                self._command(message)
+            case Proprio():
+                self._proprio.append(message)
+            case Scene():
+                self._scene = message
+            case Score():
+                self.score = message
+            case Fault():
+                self.faults.append((message.t_ns, message.node, message.kind, message.detail))
+            case Stats():
+                self.stats |= {f"{message.node}.{k}": v for k, v in zip(message.name, message.value, strict=True)}
+            case Request():
+                self._note(
+                    message.chunk_id, message.tick, request_ns=message.t_ns, expected_delay=message.expected_delay
+                )
+            case Chunk():
+                begun = message.t_ns - round(message.inference_ms * 1e6)
+                self._note(message.chunk_id, message.tick, inference_start_ns=begun, inference_end_ns=message.t_ns)
+            case ActionChunk():
+                rows = Rows(message.tick, message.action)
+                self._note(
+                    message.chunk_id, message.t0, handed=rows, refine_ms=message.refine_ms, handed_ns=message.t_ns
+                )
+
+    def line(self) -> str:
+        """The last second in a line."""
+        last = self._commands[-HZ:]
+        if not last:
+            return "waiting for the first command"
+        played = np.array([after.planned for before, after in pairwise(last) if after.tick > before.tick])
+        jump = np.nanmax(second_difference_mm(played)) if len(played) > 2 else 0.0
+        starved = sum(c.state in ("braking", "holding") for c in last if c.tick >= 0)
+        delay = [c.arrival_tick - c.t0 for c in self._chunks.values() if c.arrival_tick is not None]
+        return (
+            f"tick {last[-1].tick:5d}   delay {(delay or [0])[-1]:2d} ticks   velocity jump {jump:5.2f} mm/tick"
+            f"   starved {starved:2d} cycles   {last[-1].state}"
+        )
+
+    def log(self) -> EpisodeLog:
+        scene, score = self._scene, self.score
+        nothing = np.zeros((0, 2), np.float32)
+        return EpisodeLog(
+            meta={**self._about, "episode": self.start.episode, "seed": self.start.seed, "targets": self.start.targets},
+            cycles=cycles_from_commands(self._commands),
+            chunks=list(self._chunks.values()),
+            proprio=measured_from_proprio(self._proprio),
+            score=dict(zip(score.name, map(float, score.value), strict=True)) if score else {},
+            faults=self.faults,
+            target=scene.target if scene else nothing,
+            ink=scene.ink if scene else nothing,
+            pen_down=scene.pen_down if scene else np.zeros(0, np.int64),
+        )
+
+    def _command(self, message: Command) -> None:
+        self._commands.append(message)
+        chunk = self._chunks.get(message.chunk_id)
+        if chunk and chunk.takeover_ns is None:
+            self._chunks[message.chunk_id] = replace(chunk, arrival_tick=message.tick, takeover_ns=message.t_ns)
+
+    def _note(self, chunk_id: int, t0: int, **stations: Any) -> None:
+        known = self._chunks.get(chunk_id)
+        self._chunks[chunk_id] = replace(known, t0=t0, **stations) if known else ChunkRecord(chunk_id, t0, **stations)

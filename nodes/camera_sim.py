@@ -1,0 +1,28 @@
+"""A simulated camera: draws each scene it receives. Which camera it is, its output says: frame_front or frame_wrist."""
+
+from dora import Node
+
+from nodes._wire import Wire, settings
+from operators.messages import Episode, Scene
+from operators.settings import Settings
+from simulation.renderer import Renderer
+
+INPUTS = {"scene": Scene, "episode": Episode}
+
+
+def main() -> None:
+    run(Node(), settings())
+
+
+def run(node: Node, config: Settings) -> None:
+    output = next(name for name in node.node_config()["outputs"] if name.startswith("frame_"))
+    wire = Wire(node, output.replace("frame", "camera"), INPUTS)
+    renderer = Renderer(config.image_width, config.image_height)
+    for _, message in wire.messages():
+        if isinstance(message, Scene):
+            pixels = renderer.render(message, output.removeprefix("frame_"))
+            wire.send_frame(output, pixels, message.tick, message.t_ns)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Turn a policy's chunk into absolute rows; with `executed` wired, refine them against what the robot did meanwhile."""
+
+import time
+
+from dora import Node
+
+from models.registry import make_codec
+from nodes._wire import Wire, settings
+from operators.decode import Decoding
+from operators.settings import Settings
+
+
+def main() -> None:
+    run(Node(), settings())
+
+
+def run(node: Node, config: Settings) -> None:
+    wire = Wire(node, "decoder", Decoding.INPUTS)
+    decoding = Decoding(config, make_codec)
+    for _, message in wire.messages():
+        decoded = wire.attempt("chunk dropped", decoding.receive, message, time.monotonic_ns)
+        if decoded:
+            wire.send("action_chunk", *decoded)
+
+
+if __name__ == "__main__":
+    main()

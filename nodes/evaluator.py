@@ -1,0 +1,123 @@
+"""Starts and ends episodes, prints a line a second, and leaves report, video and traces behind."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from dora import Node
+
+from nodes._journal import Journal
+from nodes._video import Video
+from nodes._wire import Wire, settings
+from operators.episode_log import EpisodeLog
+from operators.frame import Frame
+from operators.messages import ActionChunk, Chunk, Command, Episode, Fault, Proprio, Request, Scene, Score, Stats
+from operators.settings import Settings
+from recordings.trace import save
+
+INPUTS = {
+    "frame_front": Frame,
+    "frame_wrist": Frame,
+    "proprio": Proprio,
+    "scene": Scene,
+    "score": Score,
+    "command": Command,
+    "request": Request,
+    "chunk": Chunk,
+    "action_chunk": ActionChunk,
+    "executor_stats": Stats,
+    **{
+        f"{node}_fault": Fault
+        for node in ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor")
+    },
+}
+SHOWN = ("task", "policy", "noise", "latency_ms", "latency_trace", "codec", "refine", "margin", "join")
+AGAIN_S = 0.5  # a start is sent again until the robot has answered it
+
+
+def main() -> None:
+    config = settings()
+    sys.exit(run(Node(), config))
+
+
+def run(node: Node, config: Settings) -> int:
+    wire = Wire(node, "evaluator", INPUTS)
+    out = Path(config.out)
+    (out / "trace").mkdir(parents=True, exist_ok=True)
+    about = {**describe(node.dataflow_descriptor()), **{name: getattr(config, name) for name in SHOWN}}
+    logs: list[EpisodeLog] = []
+    for number in range(config.episodes):
+        log = Session(wire, config, out, about, number).run()
+        if log is None:
+            break
+        save(out / "trace", log)
+        logs.append(log)
+    if logs:
+        from recordings.report import write_report  # brings matplotlib, which would make every start slower
+
+        write_report(logs, out)
+        for kind, path in {"report": "report.html", "metrics": "report.json", "video": "episode_0.mp4"}.items():
+            print(f"{kind:8s}{out / path}", flush=True)
+    if wire.failed:
+        print(f"the run was ended: {', '.join(wire.failed)} failed (its own message stands above)", flush=True)
+    return 1 if wire.failed else 0
+
+
+class Session:
+    """One episode from its start to its end."""
+
+    def __init__(self, wire: Wire, config: Settings, out: Path, about: dict[str, Any], number: int):
+        self.wire, self.config, self.number = wire, config, number
+        self.seed = config.seed + number
+        wire.edge.episode = number
+        start = Episode(0, number, 0, "start", self.seed, config.task, config.targets, "", False)
+        self.journal = Journal(start, {**about, "name": f"episode_{number}"})
+        self.video = Video(out / f"episode_{number}.mp4")
+
+    def run(self) -> EpisodeLog | None:
+        """Play the episode; None when the run was stopped from outside before its end."""
+        reason = self._play()
+        self.video.close()
+        last = reason in ("stopped", "node failed") or self.number == self.config.episodes - 1
+        self._tell("end", reason, last)
+        print(f"episode {self.number}: {reason}", flush=True)
+        return None if reason in ("stopped", "node failed") else self.journal.log()
+
+    def _play(self) -> str:
+        begun = told = printed = 0.0
+        for source, message in self.wire.messages():
+            now = time.monotonic()
+            begun = begun or now
+            if not self.journal.heard[Proprio] and now - told > AGAIN_S:
+                self._tell("start", "", False)
+                told = now
+            if isinstance(message, Frame):
+                self.video.receive(source, message)
+            elif message is not None:
+                self.journal.receive(message)
+            if now - printed >= 1:
+                print(self.journal.line(), flush=True)
+                printed = now
+            if self.wire.failed:
+                return "node failed"
+            if self.journal.score and self.journal.score.done:
+                return "done"
+            if now - begun > self.config.time_limit_s:
+                return "time limit"
+        return "stopped"
+
+    def _tell(self, phase: str, reason: str, last: bool) -> None:
+        task = self.config.task, self.config.targets
+        self.wire.send("episode", phase, self.seed, *task, reason, last)
+
+
+def describe(graph: dict[str, Any]) -> dict[str, Any]:
+    """What the wiring makes of a graph: sync or async, with or without the edge `executed`."""
+    text = {node["id"]: str(node) for node in graph.get("nodes", [])}
+    sync, refined = "chunk_done" in text.get("scheduler", ""), "executed" in text.get("decoder", "")
+    return {"mode": "sync" if sync else "async_rtr" if refined else "async_naive"}
+
+
+if __name__ == "__main__":
+    main()

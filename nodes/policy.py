@@ -1,0 +1,115 @@
+"""Answer requests with chunks. One worker thread infers while the main thread keeps the newest of every input."""
+
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+from dora import Node
+
+from models.registry import make_policy
+from nodes._wire import Wire, settings
+from operators.frame import Frame
+from operators.latency import latency_ms
+from operators.messages import Episode, Proprio, Request
+from operators.policy import Observation, Policy
+from operators.settings import Settings
+
+INPUTS = {
+    "frame_front": Frame,
+    "frame_wrist": Frame,
+    "proprio": Proprio,
+    "request": Request,
+    "episode": Episode,
+}
+
+
+def main() -> None:
+    config = settings()
+    try:
+        policy = make_policy(config)
+    except ValueError as error:
+        sys.exit(str(error))
+    run(Node(), config, policy)
+
+
+def run(node: Node, config: Settings, policy: Policy) -> None:
+    wire = Wire(node, "policy", INPUTS)
+    seen, inference = Seen(policy.cameras, config.stale_ms), Inference(wire, config, policy)
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        running: Future | None = None
+        for source, message in wire.messages():
+            seen.receive(source, message)
+            if running and running.done():
+                running.result()  # an error in the worker ends the process
+                running = None
+            job = None if running else wire.attempt("stale frame", seen.take, time.monotonic_ns())
+            if job:
+                running = worker.submit(inference.run, *job)
+        inference.stopping.set()
+
+
+class Seen:
+    """The newest of every input; of requests that wait for the worker, only the newest."""
+
+    def __init__(self, cameras: tuple[str, ...], stale_ms: float):
+        self._cameras, self._stale_ms = cameras, stale_ms
+        self._clear(None)
+
+    def receive(self, source: str, message: object) -> None:
+        if isinstance(message, Episode):
+            self._clear(message if message.phase == "start" else None)
+        elif isinstance(message, Proprio):
+            self.proprio = message
+        elif isinstance(message, Request):
+            self.request = message
+        elif isinstance(message, Frame):
+            self.frames[source.removeprefix("frame_")] = message
+
+    def take(self, now_ns: int) -> tuple[Episode, Request, Observation] | None:
+        """The job for the worker if there is one; its request is then answered.
+
+        Raises:
+            ValueError: a frame it needs is missing or too old; the request is refused.
+        """
+        if self.episode is None or self.request is None or self.proprio is None:
+            return None
+        request, self.request = self.request, None
+        for camera in self._cameras:
+            age_ms = (now_ns - self.frames[camera].t_ns) / 1e6 if camera in self.frames else float("inf")
+            if age_ms > self._stale_ms:
+                raise ValueError(f"expected a frame of {camera} under {self._stale_ms:.0f} ms old, got {age_ms:.0f} ms")
+        return self.episode, request, Observation(request.chunk_id, self.proprio, dict(self.frames))
+
+    def _clear(self, episode: Episode | None) -> None:
+        self.episode, self.request, self.proprio = episode, None, None
+        self.frames: dict[str, Frame] = {}
+
+
+class Inference:
+    """What the worker does for one request: predict, wait out the emulated latency, send."""
+
+    def __init__(self, wire: Wire, config: Settings, policy: Policy):
+        self._wire, self._config, self._policy = wire, config, policy
+        self._episode = -1
+        self.stopping = Event()
+
+    def run(self, episode: Episode, request: Request, observation: Observation) -> None:
+        begun = time.monotonic_ns()
+        if episode.episode != self._episode:
+            self._policy.start(episode)
+            self._episode = episode.episode
+        prediction = self._policy.predict(observation)
+        trace, usual = self._config.latency_trace, self._config.latency_ms
+        latency = latency_ms(trace, usual, episode.seed, episode.episode, request.chunk_id)
+        self.stopping.wait(max(0.0, latency / 1e3 - (time.monotonic_ns() - request.t_ns) / 1e9))
+        if self.stopping.is_set() or self._wire.episode != episode.episode:
+            return
+        inference_ms = (time.monotonic_ns() - begun) / 1e6
+        tick, pose = observation.proprio.tick, observation.proprio.tcp_pose
+        about = request.chunk_id, tick, prediction.space, prediction.rate_hz, prediction.codec, pose, prediction.seed
+        self._wire.send("chunk", *about, inference_ms, prediction.values)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Ask for chunks: sync where `chunk_done` is wired, async otherwise. When is decided in operators.schedule."""
+
+from dora import Node
+
+from nodes._wire import Wire, settings
+from operators.schedule import Scheduling
+from operators.settings import Settings
+
+
+def main() -> None:
+    run(Node(), settings())
+
+
+def run(node: Node, config: Settings) -> None:
+    wire = Wire(node, "scheduler", Scheduling.INPUTS)
+    scheduling = Scheduling(config, sync="chunk_done" in wire.inputs)
+    for _, message in wire.messages():
+        ask = scheduling.receive(message)
+        if ask:
+            wire.send("request", *ask)
+
+
+if __name__ == "__main__":
+    main()

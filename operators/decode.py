@@ -1,0 +1,99 @@
+"""From a policy's chunk to rows to play: the one place where latent becomes action and relative absolute."""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from operators.codec import Codec, reconstruct
+from operators.messages import HZ, Chunk, Episode, Plan
+from operators.refine import refine
+from operators.rotation import orthonormal_6d, to_absolute
+from operators.rows import Rows, rows
+from operators.settings import Settings
+
+
+class UnfitChunk(ValueError):
+    """A chunk that does not fit the decoder: another codec, an unknown space or rate."""
+
+
+def decode(chunk: Chunk, codec: Codec) -> Rows:
+    """Absolute 60 Hz rows of a chunk, row i due at `chunk.tick + i`.
+
+    Raises:
+        UnfitChunk: naming both codecs, or the space, rate or length that was not expected.
+    """
+    if chunk.space not in ("latent", "action"):
+        raise UnfitChunk(f"expected a chunk in space latent or action, got {chunk.space!r}")
+    if chunk.space == "latent" and chunk.codec != codec.name:
+        raise UnfitChunk(f"expected a latent of codec {codec.name}, got one of {chunk.codec}")
+    if len(chunk.values) == 0 or not 1 <= chunk.rate_hz <= HZ or HZ % chunk.rate_hz:
+        raise UnfitChunk(f"expected rows at a rate that divides {HZ} Hz, got {len(chunk.values)} at {chunk.rate_hz} Hz")
+    relative = codec.decode(chunk.values) if chunk.space == "latent" else chunk.values
+    return rows(chunk.tick, to_absolute(interpolate(relative, chunk.rate_hz), chunk.reference_pose))
+
+
+def interpolate(relative: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Rows at a lower rate -> 60 Hz by Catmull-Rom splines, the last row held for its period; (n, 10) -> (m, 10)."""
+    factor = round(HZ / rate_hz)
+    if factor == 1:
+        return relative
+    time = np.minimum(np.arange(len(relative) * factor) / factor, len(relative) - 1)
+    at = np.floor(time).astype(int)
+    u = (time - at)[:, None]
+    before, here, after, later = (relative[np.clip(at + k, 0, len(relative) - 1)] for k in (-1, 0, 1, 2))
+    slope, next_slope = (after - before) / 2, (later - here) / 2
+    hermite = ((2 * u - 3) * u**2 + 1) * here + ((u - 2) * u + 1) * u * slope
+    dense = hermite + (3 - 2 * u) * u**2 * after + (u - 1) * u**2 * next_slope
+    dense[:, 3:9] = orthonormal_6d(dense[:, 3:9])
+    return dense
+
+
+class Decoded(NamedTuple):
+    """Columns of `ActionChunk`."""
+
+    chunk_id: int
+    t0: int
+    tick: int
+    refine_ms: float
+    action: np.ndarray
+
+
+class Decoding:
+    """The decoder's decisions, message by message. Without a `Plan` (the edge `executed`) it only decodes."""
+
+    INPUTS: ClassVar[dict[str, type]] = {"chunk": Chunk, "executed": Plan, "episode": Episode}
+
+    def __init__(self, config: Settings, make_codec: Callable[[str], Codec]):
+        self.codec, self._method, self._margin = make_codec(config.codec), config.refine, config.margin
+        self._plan: Plan | None = None
+
+    def receive(self, message: object, clock: Callable[[], int]) -> Decoded | None:
+        """Take in a message; for a chunk, what to hand over.
+
+        Args:
+            clock: nanoseconds, read before and after to tell how long it took.
+
+        Raises:
+            ValueError: the chunk must be dropped (UnfitChunk, LateChunk among them).
+        """
+        if isinstance(message, Plan):
+            self._plan = message
+        elif isinstance(message, Episode):
+            self._plan = None
+        elif isinstance(message, Chunk):
+            begun, rows = clock(), self.rows(message)
+            return Decoded(message.chunk_id, message.tick, rows.tick, (clock() - begun) / 1e6, rows.action)
+        return None
+
+    def rows(self, chunk: Chunk) -> Rows:
+        """Absolute rows of a chunk, refined against the newest plan where there is one."""
+        predicted = decode(chunk, self.codec)
+        if self._plan is None:
+            return predicted
+        executed = Rows(self._plan.tick - len(self._plan.executed), self._plan.executed)
+        planned = Rows(self._plan.tick, self._plan.planned)
+        return refine(self._method, predicted, executed, planned, lambda s: self._pass(s, chunk), self._margin)
+
+    def _pass(self, splice: Rows, chunk: Chunk) -> Rows:
+        return reconstruct(splice, chunk.reference_pose, self.codec)

@@ -1,0 +1,105 @@
+"""The edge of a process: what comes in is checked, and dropped and named if bad; what goes out is numbered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from operators.frame import Frame, read_frame
+from operators.messages import TOPICS, BadMessage, Episode, pack, unpack
+
+
+@dataclass
+class Edge:
+    """Checks everything one process receives and packs everything it sends.
+
+    Only messages of the current episode pass; an `Episode` that starts another one changes it. `faults` collects what
+    went wrong as (kind, detail, count) until somebody sends them on; a fault is reported at its 1st, 2nd, 4th, 8th ...
+    occurrence, so that a broken sender cannot flood the dataflow.
+    """
+
+    node: str
+    topics: dict[str, type]  # input id -> message class
+    episode: int = -1
+    last: bool = False  # the run is over
+    missed: dict[str, int] = field(default_factory=dict)  # input id -> messages lost on the way
+    counts: dict[str, int] = field(default_factory=dict)
+    faults: list[tuple[str, str, int]] = field(default_factory=list)
+    _seq: dict[str, int] = field(default_factory=dict)
+    _sent: dict[str, int] = field(default_factory=dict)
+
+    def pack(self, output: str, t_ns: int, *columns: Any) -> pa.StructArray:
+        """A record of the topic called like the output, `seq, episode, t_ns` put in front of its other columns."""
+        return pack(TOPICS[output].message(self.number(output), self.episode, t_ns, *columns))
+
+    def number(self, output: str) -> int:
+        """The next sequence number of an output."""
+        self._sent[output] = self._sent.get(output, -1) + 1
+        return self._sent[output]
+
+    def read(self, source: str, array: pa.Array, metadata: dict[str, Any] | None = None) -> Any | None:
+        """The message, or None when it must not be used."""
+        topic = self.topics[source]
+        received: Any
+        try:
+            if topic is Frame:
+                received = read_frame(array, metadata or {}, self.episode)
+            else:
+                received = unpack(topic, array, None if topic is Episode else self.episode)
+        except BadMessage as error:
+            self.fault(f"{source} {error.kind}", str(error))
+            return None
+        return self._episode(received) if topic is Episode else self._in_order(source, received)
+
+    def receive(self, event: dict[str, Any]) -> Any | None:
+        """The message of a dora event, or None when there is none to use."""
+        if event["type"] == "NODE_RESTARTED":
+            self.forget_order()
+        if event["type"] != "INPUT" or event["id"] not in self.topics:
+            return None
+        return self.read(event["id"], event["value"], event["metadata"])
+
+    def attempt(self, kind: str, decide: Callable[..., Any], *arguments: Any) -> Any | None:
+        """`decide(*arguments)`, or None and a fault of this kind where it refuses with a ValueError."""
+        try:
+            return decide(*arguments)
+        except ValueError as error:
+            self.fault(kind, str(error))
+            return None
+
+    def fault(self, kind: str, detail: str) -> None:
+        """Count something that went wrong and report it if its turn has come."""
+        self.counts[kind] = count = self.counts.get(kind, 0) + 1
+        if count & (count - 1) == 0:
+            self.faults.append((kind, detail, count))
+
+    def send_faults(self, send_output: Callable[[str, pa.Array], Any], t_ns: int) -> None:
+        """Send the faults collected since the last call."""
+        taken, self.faults = self.faults, []
+        for fault in taken:
+            send_output("fault", self.pack("fault", t_ns, self.node, *fault))
+
+    def forget_order(self) -> None:
+        """A sender was restarted and counts from 0 again."""
+        self._seq.clear()
+
+    def _episode(self, received: Episode) -> Episode | None:
+        self.last |= received.last
+        if received.phase == "start" and received.episode == self.episode:
+            return None  # sent again until everybody has heard it
+        if received.phase == "start":
+            self.episode = received.episode
+            self.forget_order()
+        return received
+
+    def _in_order(self, source: str, received: Any) -> Any | None:
+        newest = self._seq.get(source)
+        if newest is not None and received.seq <= newest:
+            kind = "duplicate" if received.seq == newest else "out of order"
+            self.fault(f"{source} {kind}", f"expected a message after number {newest}, got {received.seq}")
+            return None
+        if newest is not None:
+            self.missed[source] = self.missed.get(source, 0) + received.seq - newest - 1
+        self._seq[source] = received.seq
+        return received

@@ -1,0 +1,65 @@
+"""The executor's decisions, cycle by cycle: receive, join, step, limit. The same live, in replay and in lockstep."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from operators.limits import Envelope, Limiter
+from operators.messages import ActionChunk, Proprio, Request
+from operators.plan import Due, Join, Plan, RefusedChunk, hold
+from operators.rotation import action_from_pose
+from operators.rows import rows
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """The outcome of one cycle."""
+
+    due: Due  # what the join produced
+    action: np.ndarray  # (10,) float32 after the limits
+    clamped: int
+    plan: Plan
+
+
+class Execution:
+    """One episode's plan and limits. Until the first measured pose there is nothing to command."""
+
+    def __init__(self, join: Join, slowest: float, envelope: Envelope | None = None):
+        self._join, self._slowest = join, slowest
+        self._envelope = envelope or Envelope()
+        self.restart()
+
+    def restart(self) -> None:
+        """A new episode: forget the plan."""
+        self.plan: Plan | None = None
+        self._limiter: Limiter | None = None
+
+    def measured(self, proprio: Proprio) -> None:
+        """Hold the first pose of the episode; later ones change nothing."""
+        if self.plan is None:
+            pose = action_from_pose(proprio.tcp_pose, proprio.gripper)
+            self.plan, self._limiter = hold(pose), Limiter.start(pose, self._envelope)
+
+    def requested(self, request: Request) -> None:
+        """A chunk is on its way."""
+        if self.plan is not None:
+            self.plan = self.plan.request(request.expected_delay, request.waits)
+
+    def chunk(self, chunk: ActionChunk) -> None:
+        """Join a chunk.
+
+        Raises:
+            RefusedChunk: it was dropped and the plan is as before.
+        """
+        if self.plan is None:
+            raise RefusedChunk("early", f"expected proprio before a chunk, got chunk {chunk.chunk_id}")
+        self.plan = self.plan.receive(rows(chunk.tick, chunk.action), chunk.chunk_id, self._join)
+
+    def cycle(self) -> Cycle | None:
+        """One period of 1/60 s."""
+        if self.plan is None or self._limiter is None:
+            return None
+        plan, due = self.plan.step(self._slowest)
+        self._limiter, action, clamped = self._limiter.limit(due.planned)
+        self.plan = plan.sent(action)
+        return Cycle(due, action, clamped, self.plan)

@@ -1,0 +1,487 @@
+"""Every metric of an episode, one definition each; METRICS names them with unit and meaning.
+
+Two series are measured. *Plan time* is one planned row a tick: seams, gaps and jerk within chunks live there, so
+cycles in which the robot is held change none of them. The *command* is one entry a cycle, held or not. Differences
+are Euclidean norms of xyz in mm, so no figure depends on the choice of axes. What cannot be measured is NaN.
+Names that end in `_sent` use the action after the limits, all others the plan before them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from operators.episode_log import ChunkRecord, Cycles, EpisodeLog, PlanTime
+from operators.messages import ACTION_WIDTH, HZ
+from operators.refine import HANDOVER
+from operators.rotation import action_from_pose, angle_between
+
+WINDOW = 16  # rows after the first of a new chunk in which a seam still counts
+STEP_LIMIT_MM = 2.0  # 120 mm/s, the servo limit of arXiv 2605.24931
+FLOOR_DRAWS = 4  # random windows a chunk
+BOOTSTRAP_DRAWS = 10_000
+JERK_M_S3 = 1e-3 * HZ**3  # one mm/tick^3 in m/s^3
+_Z95 = 1.959963984540054  # normal quantile of a two-sided 95 % interval
+
+Interval = dict[str, Any]  # {"mean": float, "ci95": [low, high], "n": int}; NaN where it cannot be said
+
+
+class Metric(NamedTuple):
+    """What a name stands for."""
+
+    unit: str
+    meaning: str
+
+
+METRICS = {
+    "success": Metric("", "the task's own judgement, 0 or 1"),
+    "completion_s": Metric("s", "first played row to task done"),
+    "deviation_mm": Metric("mm", "mean distance of the ink to the target"),
+    "deviation_p95_mm": Metric("mm", "the same, 95th percentile over the ink"),
+    "deviation_deg": Metric("deg", "mean angle between tool and reference rotation"),
+    "velocity_jump": Metric("mm/tick", "short for velocity_jump_mm_per_tick"),
+    "velocity_jump_mm_per_tick": Metric(
+        "mm/tick", "largest second difference from a switch to 16 rows after it, mean over switches"
+    ),
+    "velocity_jump_max": Metric("mm/tick", "the same, largest over switches"),
+    "velocity_jump_at_switch": Metric("mm/tick", "second difference at the switch tick only"),
+    "velocity_jump_floor": Metric("mm/tick", "the same window at random places inside chunks"),
+    "velocity_jump_sent": Metric("mm/tick", "velocity_jump after the limits"),
+    "boundary_gap_mm": Metric("mm", "last action of the old chunk to first of the new, distance"),
+    "boundary_gap_l1_mm": Metric("mm", "the same, sum over axes"),
+    "overlap_difference_mm": Metric("mm", "old minus new chunk where both cover a tick, mean over axes, as handed"),
+    "chunk_jerk_mm_per_tick3": Metric("mm/tick³", "third difference within chunks, mean"),
+    "chunk_jerk_mm_per_tick3_p99": Metric("mm/tick³", "the same, 99th percentile"),
+    "chunk_jerk_m_s3": Metric("m/s³", "chunk jerk, mean, in SI units"),
+    "command_jerk_mm_per_tick3": Metric("mm/tick³", "third difference along the whole command, mean"),
+    "command_jerk_mm_per_tick3_p99": Metric("mm/tick³", "the same, 99th percentile"),
+    "command_jerk_m_s3": Metric("m/s³", "command jerk, mean, in SI units"),
+    "command_jerk_mm_per_tick3_sent": Metric("mm/tick³", "command jerk after the limits, mean"),
+    "command_jerk_mm_per_tick3_p99_sent": Metric("mm/tick³", "the same, 99th percentile"),
+    "exceed": Metric("ticks", "planned steps over 2 mm (120 mm/s)"),
+    "exceed_sent": Metric("ticks", "the same after the limits"),
+    "starved_percent": Metric("% of cycles", "no due row although nothing was waited for: braking or holding"),
+    "waiting_percent": Metric("% of cycles", "standing while a synchronous request is out"),
+    "clamped_percent": Metric("% of cycles", "the limits changed the command"),
+    "jitter_ms_p50": Metric("ms", "error of the command period against 1/60 s, median"),
+    "jitter_ms_p99": Metric("ms", "the same, 99th percentile"),
+    "jitter_ms_max": Metric("ms", "the same, largest"),
+    "delay_ticks": Metric("ticks", "observation to first tick a chunk could own, mean"),
+    "delay_ticks_max": Metric("ticks", "the same, largest"),
+    "late_handover": Metric("chunks", "chunks that arrived after the tick they were prepared for"),
+    "inference_ms_p50": Metric("ms", "inference time, median"),
+    "inference_ms_p99": Metric("ms", "the same, 99th percentile"),
+    "refine_ms_p50": Metric("ms", "refinement time, median"),
+    "refine_ms_p99": Metric("ms", "the same, 99th percentile"),
+    "feed_percent": Metric("%", "ticks passed per cycle: below 100 the robot was slowed, braked or held"),
+    "switches": Metric("", "times a new chunk took over"),
+    "chunks": Metric("", "chunks that reached the executor"),
+}
+
+
+class Ownership(NamedTuple):
+    """One switch: index of the first row of the new chunk, and of the next switch or the end."""
+
+    start: int
+    end: int
+
+
+def episode_metrics(log: EpisodeLog, seed: int = 0) -> dict[str, float]:
+    """All of METRICS for one episode, in that order; NaN for what the log does not tell.
+
+    Args:
+        log: the episode.
+        seed: of the random places of `velocity_jump_floor`.
+    """
+    found = {
+        **_task_metrics(log),
+        **_seam_metrics(log, seed),
+        **_jerk_metrics(log),
+        **_cycle_metrics(log),
+        **_chunk_metrics(log),
+    }
+    return {name: float(found[name]) for name in METRICS}
+
+
+def plan_time(log: EpisodeLog) -> PlanTime:
+    """One row a tick: the plan as it was passed, whatever was held in between.
+
+    Without `log.plan` a row is what was commanded in the cycle that reached it while playing; NaN for other states
+    and for commands that were not received.
+    """
+    if log.plan is not None:
+        return log.plan._replace(chunk_id=_carry_forward(log.plan.chunk_id))
+    cycles = log.cycles
+    first = _reaching(cycles)
+    start = int(cycles.tick[first[0]]) if len(first) else 0
+    at = cycles.tick[first] - start
+    action = np.full((at[-1] + 1 if len(at) else 0, ACTION_WIDTH), np.nan, np.float32)
+    owner = np.full(len(action), -1, np.int64)
+    owner[at] = cycles.chunk_id[first]
+    played = cycles.state[first] == "playing"
+    action[at[played]] = cycles.planned[first[played]]
+    return PlanTime(start, action, _carry_forward(owner))
+
+
+def sent_in_plan_time(log: EpisodeLog) -> PlanTime:
+    """The same after the limits: each row plus what they changed of xyz in the cycle that reached it."""
+    plan, cycles = plan_time(log), log.cycles
+    first = _reaching(cycles)
+    first = first[(cycles.tick[first] >= plan.tick) & (cycles.tick[first] < plan.tick + len(plan.action))]
+    action = plan.action.copy()
+    action[cycles.tick[first] - plan.tick, :3] += cycles.action[first, :3] - cycles.planned[first, :3]
+    return plan._replace(action=action)
+
+
+def switches(plan: PlanTime) -> list[Ownership]:
+    """Where one chunk's rows follow another's; the first chunk of an episode follows none."""
+    owner = plan.chunk_id
+    at = 1 + np.flatnonzero((owner[1:] != owner[:-1]) & (owner[:-1] >= 0))
+    return [Ownership(int(i), int(end)) for i, end in pairwise([*at, len(owner)])]
+
+
+def active(log: EpisodeLog) -> Cycles:
+    """The cycles from the first played row until the task was done (`meta["done_cycle"]`) or the log ends."""
+    cycles = log.cycles
+    played = np.flatnonzero(cycles.state == "playing")
+    start = int(played[0]) if len(played) else len(cycles)
+    done = log.meta.get("done_cycle")
+    end = len(cycles) if done is None else int(np.searchsorted(cycles.cycle, done, side="right"))
+    return Cycles(**{name: array[start:end] for name, array in vars(cycles).items()})
+
+
+def step_mm(action: np.ndarray) -> np.ndarray:
+    """Length of each step [mm]; (n, >=3) -> (n,), the first NaN."""
+    return _difference_mm(action, 1)
+
+
+def second_difference_mm(action: np.ndarray) -> np.ndarray:
+    """|u[i] - 2 u[i-1] + u[i-2]| of xyz [mm/tick]; (n, >=3) -> (n,), the first two NaN."""
+    return _difference_mm(action, 2)
+
+
+def third_difference_mm(action: np.ndarray) -> np.ndarray:
+    """Norm of the third difference of xyz [mm/tick^3]; (n, >=3) -> (n,), the first three NaN."""
+    return _difference_mm(action, 3)
+
+
+def distance_mm(points: np.ndarray, polyline: np.ndarray) -> np.ndarray:
+    """Distance of each point (n, k) to a polyline (m, k) of at least one vertex, both [m] -> (n,) mm."""
+    start = polyline[:-1] if len(polyline) > 1 else polyline
+    along = (polyline[1:] if len(polyline) > 1 else polyline) - start
+    squared = np.maximum(np.sum(along**2, -1), 1e-24)
+    nearest = np.empty(len(points))
+    for i in range(0, len(points), 256):  # keeps the table of points and segments small
+        offset = points[i : i + 256, None] - start
+        share = np.clip(np.sum(offset * along, -1) / squared, 0.0, 1.0)
+        nearest[i : i + 256] = np.linalg.norm(offset - share[..., None] * along, axis=-1).min(1)
+    return 1e3 * nearest
+
+
+def open_loop_metrics(predicted: np.ndarray, demonstrated: np.ndarray) -> dict[str, float]:
+    """Deviation and jerk of predicted chunks against demonstrated ones, both (..., H, 10), absolute or relative alike.
+
+    `deviation_mm` is the mean over rows and axes of the absolute difference, `deviation_deg` the mean angle.
+    """
+    error = 1e3 * np.abs(np.asarray(predicted, np.float64)[..., :3] - np.asarray(demonstrated, np.float64)[..., :3])
+    jerk = chunk_jerk_mm(predicted)
+    return {
+        "deviation_mm": _mean(error),
+        "deviation_p95_mm": _percentile(error, 95),
+        "deviation_deg": _mean(np.degrees(angle_between(predicted, demonstrated))),
+        "chunk_jerk_mm_per_tick3": _mean(jerk),
+        "chunk_jerk_mm_per_tick3_p99": _percentile(jerk, 99),
+        "chunk_jerk_m_s3": JERK_M_S3 * _mean(jerk),
+    }
+
+
+def chunk_jerk_mm(chunks: np.ndarray) -> np.ndarray:
+    """Norms of all third differences of chunks (..., H, >=3) -> (..., H - 3) mm/tick^3."""
+    return np.linalg.norm(1e3 * np.diff(np.asarray(chunks, np.float64)[..., :3], 3, axis=-2), axis=-1)
+
+
+def _task_metrics(log: EpisodeLog) -> dict[str, float]:
+    cycles = active(log)
+    finished = log.meta.get("done_cycle") is not None or log.score.get("done", log.score.get("success", 0.0)) > 0
+    written = bool(len(log.ink) and len(log.target))
+    distance = distance_mm(log.ink, log.target) if written else np.zeros(0)
+    return {
+        "success": log.score.get("success", np.nan),
+        "completion_s": _duration_s(cycles) if finished else np.nan,
+        "deviation_mm": _mean(distance),
+        "deviation_p95_mm": _percentile(distance, 95),
+        "deviation_deg": _mean(_turned_deg(log, cycles)),
+    }
+
+
+def _turned_deg(log: EpisodeLog, cycles: Cycles) -> np.ndarray:
+    """Angle between the tool and its reference: measured, or planned where nothing was measured."""
+    if log.reference_rotation is None or not len(cycles):
+        return np.zeros(0)
+    reference = action_from_pose(np.concatenate([np.zeros(3), log.reference_rotation]))
+    measured = log.proprio.tcp_pose[(log.proprio.tick > cycles.tick[0]) & (log.proprio.tick <= cycles.tick[-1] + 1)]
+    tool = action_from_pose(measured) if len(log.proprio) else cycles.planned
+    return np.degrees(angle_between(tool, np.broadcast_to(reference, tool.shape)))
+
+
+def seam_jumps_mm(plan: PlanTime) -> np.ndarray:
+    """Largest second difference in the window of each switch [mm/tick]; (switches,), NaN where no row is known.
+
+    The window is 17 rows, or ends at the next switch. A jump that is put off by up to 16 ticks is still in it.
+    """
+    second = second_difference_mm(plan.action)
+    return np.array([_largest(second[at : min(at + WINDOW + 1, end)]) for at, end in switches(plan)])
+
+
+def jump_floor_mm(chunks: Iterable[np.ndarray], seed: int) -> np.ndarray:
+    """The window statistic at random places inside chunks [mm/tick]: what a seam would score if there were none.
+
+    Places begin at least 17 rows after the first of their chunk; in a chunk too short for that, its last window.
+
+    Args:
+        chunks: rows of one chunk each, (n, 10); those shorter than a window are passed over.
+        seed: of the places.
+    """
+    random = np.random.default_rng(seed)
+    found = []
+    for rows in chunks:
+        second = second_difference_mm(rows)
+        latest = len(second) - (WINDOW + 1)
+        if latest >= 2:
+            places = random.integers(min(WINDOW + 3, latest), latest + 1, FLOOR_DRAWS)
+            found += [_largest(second[place : place + WINDOW + 1]) for place in places]
+    return np.array(found)
+
+
+def overlap_difference_mm(old: ChunkRecord, new: ChunkRecord) -> float:
+    """Mean over axes of abs(old - new) over the ticks both cover, as handed; NaN if they share none."""
+    if old.handed is None or new.handed is None:
+        return np.nan
+    start, end = max(old.handed.tick, new.handed.tick), min(old.handed.end, new.handed.end)
+    left, right = old.handed.between(start, end).action, new.handed.between(start, end).action
+    return _mean(1e3 * np.abs(left[:, :3].astype(np.float64) - right[:, :3])) if start < end else np.nan
+
+
+def _seam_metrics(log: EpisodeLog, seed: int) -> dict[str, float]:
+    plan, sent = plan_time(log), sent_in_plan_time(log)
+    at = [switch.start for switch in switches(plan)]
+    jumps = seam_jumps_mm(plan)
+    step = 1e3 * np.diff(plan.action[:, :3].astype(np.float64), axis=0, prepend=np.nan)[at]
+    arrived = _handed(log)
+    inside = [chunk.handed.action for chunk in arrived if chunk.handed is not None] or _owned_rows(plan)
+    return {
+        "switches": len(at),
+        "velocity_jump": _mean(jumps),
+        "velocity_jump_mm_per_tick": _mean(jumps),
+        "velocity_jump_max": _largest(jumps),
+        "velocity_jump_at_switch": _mean(second_difference_mm(plan.action)[at]),
+        "velocity_jump_floor": _mean(jump_floor_mm(inside, seed)),
+        "velocity_jump_sent": _mean(seam_jumps_mm(sent)),
+        "boundary_gap_mm": _mean(np.linalg.norm(step, axis=-1)),
+        "boundary_gap_l1_mm": _mean(np.sum(np.abs(step), -1)),
+        "overlap_difference_mm": _mean(np.array([overlap_difference_mm(old, new) for old, new in pairwise(arrived)])),
+        "exceed": int(np.sum(step_mm(plan.action) > STEP_LIMIT_MM)),
+        "exceed_sent": int(np.sum(step_mm(sent.action) > STEP_LIMIT_MM)),
+    }
+
+
+def _handed(log: EpisodeLog) -> list[ChunkRecord]:
+    """The chunks that reached the executor, in the order in which they did."""
+    arrived = [chunk for chunk in log.chunks if chunk.arrival_tick is not None]
+    return sorted(arrived, key=lambda chunk: (chunk.arrival_tick, chunk.chunk_id))
+
+
+def _owned_rows(plan: PlanTime) -> list[np.ndarray]:
+    """The played rows of each chunk."""
+    return np.split(plan.action, [switch.start for switch in switches(plan)])
+
+
+def _jerk_metrics(log: EpisodeLog) -> dict[str, float]:
+    plan, cycles = plan_time(log), active(log)
+    within = np.concatenate([third_difference_mm(rows) for rows in _owned_rows(plan)])
+    whole = third_difference_mm(_without_gaps(cycles, cycles.planned))
+    sent = third_difference_mm(_without_gaps(cycles, cycles.action))
+    return {
+        "chunk_jerk_mm_per_tick3": _mean(within),
+        "chunk_jerk_mm_per_tick3_p99": _percentile(within, 99),
+        "chunk_jerk_m_s3": JERK_M_S3 * _mean(within),
+        "command_jerk_mm_per_tick3": _mean(whole),
+        "command_jerk_mm_per_tick3_p99": _percentile(whole, 99),
+        "command_jerk_m_s3": JERK_M_S3 * _mean(whole),
+        "command_jerk_mm_per_tick3_sent": _mean(sent),
+        "command_jerk_mm_per_tick3_p99_sent": _percentile(sent, 99),
+    }
+
+
+def _without_gaps(cycles: Cycles, action: np.ndarray) -> np.ndarray:
+    """The actions (n, 10) with a NaN row wherever commands were not received, so that no difference spans it."""
+    missing = 1 + np.flatnonzero(np.diff(cycles.cycle) != 1)
+    return np.insert(action.astype(np.float64), missing, np.nan, axis=0)
+
+
+def jitter_ms(cycles: Cycles) -> np.ndarray:
+    """abs(period - 1/60 s) of neighbouring cycles [ms]; none where no clock was read."""
+    if not len(cycles) or cycles.t_ns[0] == cycles.t_ns[-1]:
+        return np.zeros(0)
+    return np.abs(np.diff(cycles.t_ns)[np.diff(cycles.cycle) == 1] / 1e6 - 1e3 / HZ)
+
+
+def is_late(chunk: ChunkRecord, handover: int = HANDOVER) -> bool:
+    """Whether a chunk reached the executor after the tick it was prepared for.
+
+    A refined chunk no longer begins at its observation: it is good for `handover` rows after its first. Any other
+    was asked for with an expected delay.
+    """
+    if chunk.arrival_tick is None:
+        return False
+    if chunk.handed is not None and chunk.handed.tick > chunk.t0:
+        return chunk.arrival_tick > chunk.handed.tick + handover
+    return chunk.expected_delay is not None and chunk.arrival_tick > chunk.t0 + chunk.expected_delay
+
+
+def _cycle_metrics(log: EpisodeLog) -> dict[str, float]:
+    cycles = active(log)
+    jitter = jitter_ms(log.cycles)
+    return {
+        "starved_percent": 100 * _mean(np.isin(cycles.state, ("braking", "holding"))),
+        "waiting_percent": 100 * _mean(cycles.state == "waiting"),
+        "clamped_percent": 100 * _mean(cycles.clamped != 0),
+        "feed_percent": 100 * (cycles.tick[-1] - cycles.tick[0] + 1) / len(cycles) if len(cycles) else np.nan,
+        "jitter_ms_p50": _percentile(jitter, 50),
+        "jitter_ms_p99": _percentile(jitter, 99),
+        "jitter_ms_max": _largest(jitter),
+    }
+
+
+def _chunk_metrics(log: EpisodeLog) -> dict[str, float]:
+    delay = np.array([chunk.arrival_tick - chunk.t0 for chunk in log.chunks if chunk.arrival_tick is not None])
+    inference = np.array([inference_ms(chunk) for chunk in log.chunks])
+    refine = np.array([chunk.refine_ms for chunk in log.chunks if chunk.refine_ms is not None])
+    return {
+        "chunks": len(delay),
+        "delay_ticks": _mean(delay),
+        "delay_ticks_max": _largest(delay),
+        "late_handover": sum(is_late(chunk, log.meta.get("handover", HANDOVER)) for chunk in log.chunks),
+        "inference_ms_p50": _percentile(inference, 50),
+        "inference_ms_p99": _percentile(inference, 99),
+        "refine_ms_p50": _percentile(refine, 50),
+        "refine_ms_p99": _percentile(refine, 99),
+    }
+
+
+def inference_ms(chunk: ChunkRecord) -> float:
+    """How long the policy took; NaN if that was not seen."""
+    if chunk.inference_start_ns is None or chunk.inference_end_ns is None:
+        return np.nan
+    return (chunk.inference_end_ns - chunk.inference_start_ns) / 1e6
+
+
+def aggregate(episodes: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
+    """Mean and 95 % interval of each metric over episodes: Wilson's for `success`, Student's t for the others.
+
+    Episodes in which a metric is NaN or absent are left out of it; `n` says how many are left.
+    """
+    names = dict.fromkeys(name for episode in episodes for name in episode)
+    return {name: _summary(name, [episode.get(name, np.nan) for episode in episodes]) for name in names}
+
+
+def wilson(k: int, n: int) -> list[float]:
+    """Wilson's 95 % score interval of k successes in n trials."""
+    if n == 0:
+        return [np.nan, np.nan]
+    share, z2 = k / n, _Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return [max(0.0, float(centre - half)), min(1.0, float(centre + half))]
+
+
+def mean_interval(values: np.ndarray | Sequence[float]) -> Interval:
+    """Mean with Student's t interval; the interval is NaN for fewer than two values."""
+    finite = _finite(np.asarray(values, np.float64))
+    n, mean = len(finite), _mean(finite)
+    half = student_t95(n - 1) * float(np.std(finite, ddof=1)) / np.sqrt(n) if n > 1 else np.nan
+    return {"mean": mean, "ci95": [mean - half, mean + half], "n": n}
+
+
+def paired_difference(new: Sequence[float], old: Sequence[float]) -> Interval:
+    """Mean of new - old over the same episodes, with Student's t interval of the differences."""
+    return mean_interval(np.asarray(new, np.float64) - np.asarray(old, np.float64))
+
+
+def paired_ratio(new: Sequence[float], old: Sequence[float], seed: int = 0) -> Interval:
+    """mean(new) / mean(old) over the same episodes; the interval resamples episodes (seeded percentile bootstrap)."""
+    pairs = np.stack([np.asarray(new, np.float64), np.asarray(old, np.float64)], -1)
+    pairs = pairs[np.isfinite(pairs).all(-1)]
+    if not len(pairs) or pairs[:, 1].sum() == 0:
+        return {"mean": np.nan, "ci95": [np.nan, np.nan], "n": len(pairs)}
+    above, below = pairs.sum(0)
+    drawn = np.random.default_rng(seed).integers(0, len(pairs), (BOOTSTRAP_DRAWS, len(pairs)))
+    sums = pairs[drawn].sum(1)
+    ratios = sums[sums[:, 1] != 0]
+    ratios = ratios[:, 0] / ratios[:, 1]
+    interval = [_percentile(ratios, 2.5), _percentile(ratios, 97.5)] if len(pairs) > 1 else [np.nan, np.nan]
+    return {"mean": float(above / below), "ci95": interval, "n": len(pairs)}
+
+
+def student_t95(freedom: int) -> float:
+    """Two-sided 95 % quantile of Student's t; Hill's expansion (Abramowitz and Stegun 26.7.5), 0.2 % at 3."""
+    if freedom < 3:
+        return {1: 12.706204736, 2: 4.302652730}[freedom]
+    z, v = _Z95, float(freedom)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / v ** (i + 1) for i, term in enumerate(terms))
+
+
+def _summary(name: str, values: list[float]) -> Interval:
+    summary = mean_interval(values)
+    if name == "success":
+        summary["ci95"] = wilson(round(summary["mean"] * summary["n"]) if summary["n"] else 0, summary["n"])
+    return summary
+
+
+def _difference_mm(action: np.ndarray, order: int) -> np.ndarray:
+    xyz = 1e3 * np.asarray(action, np.float64)[:, :3]
+    size = np.full(len(xyz), np.nan)
+    size[order:] = np.linalg.norm(np.diff(xyz, order, axis=0), axis=-1)
+    return size
+
+
+def _reaching(cycles: Cycles) -> np.ndarray:
+    """Indices of the cycles in which the tick increased."""
+    reached = np.maximum.accumulate(cycles.tick) if len(cycles) else cycles.tick
+    return np.flatnonzero(np.diff(reached, prepend=-1) > 0)
+
+
+def _carry_forward(owner: np.ndarray) -> np.ndarray:
+    """Fill -1 with the last owner before it."""
+    known = np.maximum.accumulate(np.where(owner >= 0, np.arange(len(owner)), 0))
+    return owner[known]
+
+
+def _duration_s(cycles: Cycles) -> float:
+    return float(cycles.cycle[-1] - cycles.cycle[0] + 1) / HZ if len(cycles) else np.nan
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = _finite(values)
+    return float(finite.mean()) if finite.size else np.nan
+
+
+def _percentile(values: np.ndarray, percent: float) -> float:
+    finite = _finite(values)
+    return float(np.percentile(finite, percent)) if finite.size else np.nan
+
+
+def _largest(values: np.ndarray) -> float:
+    finite = _finite(values)
+    return float(finite.max()) if finite.size else np.nan

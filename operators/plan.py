@@ -1,0 +1,187 @@
+"""The plan: which action is due. New chunks join it by tick; where rows run out the robot brakes along it.
+
+Two counters (docs/design.md): cycles always pass, ticks pass only along the plan. So a late chunk, a pause and a
+starved plan need no rule of their own: whatever stands still keeps its tick.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import ceil, floor
+
+import numpy as np
+
+from operators.feed import advance, pace
+from operators.rotation import matrix_from_6d, matrix_from_vector, orthonormal_6d, sixd_from_matrix, vector_from_matrix
+from operators.rows import Rows, concat, rows
+
+HISTORY = 64  # executed rows kept: more than a horizon, so that a splice never lacks one
+FADE_ROWS = 16
+LARGEST_EXTRAPOLATION_M = 0.02
+
+Join = Callable[[Rows, int, Rows], Rows]  # (old rows, takeover tick, new chunk) -> rows from the takeover tick on
+
+
+class RefusedChunk(ValueError):
+    """A chunk the plan does not take; `kind` names why."""
+
+    def __init__(self, kind: str, detail: str):
+        self.kind = kind
+        super().__init__(detail)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What one cycle commands."""
+
+    tick: int  # newest row reached
+    state: str  # playing, waiting, braking, holding
+    planned: np.ndarray  # (10,) float32
+    chunk_id: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Executed and planned rows with the plan time reached; immutable."""
+
+    rows: Rows  # consecutive ticks; the row at tick -1 is the pose held before the first chunk
+    owner: np.ndarray  # (n,) int64, chunk of each row
+    position: float = -1.0
+    rate: float = 0.0
+    newest_chunk: int = -1
+    waits: bool = False  # the newest request is a sync one
+    due_in: float | None = None  # cycles until the asked-for chunk is expected
+    stood: int = 0  # cycles at rest
+
+    @property
+    def next_tick(self) -> int:
+        """First tick that may still change: the row being approached is already under way."""
+        return ceil(self.position) + 1
+
+    @property
+    def executed(self) -> Rows:
+        return self.rows.between(max(0, self.next_tick - HISTORY), self.next_tick)
+
+    @property
+    def planned(self) -> Rows:
+        return self.rows.since(self.next_tick)
+
+    def owners(self) -> np.ndarray:
+        """Chunk of each executed and planned row, in this order."""
+        return self.owner[self.executed.tick - self.rows.tick :]
+
+    def request(self, expected_delay: int, waits: bool) -> "Plan":
+        """A chunk was asked for; expected in `expected_delay` cycles."""
+        return replace(self, waits=waits, due_in=None if waits else float(expected_delay))
+
+    def receive(self, chunk: Rows, chunk_id: int, join: Join) -> "Plan":
+        """Take over a chunk from the first tick that may still change.
+
+        Raises:
+            RefusedChunk: late, out of order, a gap, or rotations that are none.
+        """
+        if chunk_id <= self.newest_chunk:
+            kind = "duplicate" if chunk_id == self.newest_chunk else "out_of_order"
+            raise RefusedChunk(kind, f"expected a chunk after {self.newest_chunk}, got {chunk_id}")
+        if chunk.end <= self.next_tick:
+            raise RefusedChunk(
+                "late", f"expected rows from tick {self.next_tick} on, chunk {chunk_id} ends at {chunk.end - 1}"
+            )
+        if chunk.tick > self.next_tick:
+            raise RefusedChunk(
+                "gap", f"expected rows from tick {self.next_tick} on, chunk {chunk_id} begins at {chunk.tick}"
+            )
+        columns = chunk.action[:, 3:9].astype(np.float64).reshape(-1, 2, 3)
+        if np.abs(columns @ columns.swapaxes(1, 2) - np.eye(2)).max() > 1e-2:
+            raise RefusedChunk("rotation", f"expected orthonormal rotation columns, chunk {chunk_id} has others")
+        new = join(self.rows, self.next_tick, chunk)
+        kept = self.rows.between(self.next_tick - HISTORY, self.next_tick)
+        dropped = kept.tick - self.rows.tick
+        owner = np.concatenate([self.owner[dropped : dropped + len(kept)], np.full(len(new), chunk_id, np.int64)])
+        return replace(self, rows=concat(kept, new), owner=owner, newest_chunk=chunk_id, due_in=None)
+
+    def step(self, slowest: float = 1.0) -> tuple["Plan", Due]:
+        """One cycle: advance along the plan and say what is due.
+
+        Args:
+            slowest: how far a late chunk may slow the feed before the robot rather brakes and waits; 1 = never slow.
+        """
+        last = self.rows.end - 1
+        wished = 1.0 if self.due_in is None else pace(last - self.position, self.due_in, slowest)
+        position, rate = advance(self.position, self.rate, last, wished)
+        due_in = None if self.due_in is None else self.due_in - 1
+        stood = self.stood + 1 if position == self.position else 0
+        plan = replace(self, position=position, rate=rate, due_in=due_in, stood=stood)
+        return plan, Due(floor(position), self._state(position, rate, wished), *plan._at(position))
+
+    def sent(self, action: np.ndarray) -> "Plan":
+        """Put what was really sent (after the limits) in the place of the row just reached."""
+        at = round(self.position) - self.rows.tick
+        if self.position != round(self.position) or np.array_equal(self.rows.action[at], action):
+            return self
+        changed = self.rows.action.copy()
+        changed[at] = action
+        return replace(self, rows=Rows(self.rows.tick, changed))
+
+    def _state(self, position: float, rate: float, wished: float) -> str:
+        starved = rate == 0 or rate < min(self.rate, wished)
+        if not starved:
+            return "playing"
+        if self.waits:
+            return "waiting"
+        return "holding" if position == self.position else "braking"
+
+    def _at(self, position: float) -> tuple[np.ndarray, int]:
+        tick = floor(position)
+        index = tick - self.rows.tick
+        if position == tick:
+            return self.rows.action[index], int(self.owner[index])
+        return between(self.rows.action[index], self.rows.action[index + 1], position - tick), int(
+            self.owner[index + 1]
+        )
+
+
+def hold(action: np.ndarray) -> Plan:
+    """A plan that stands at a pose until the first chunk comes."""
+    return Plan(rows(-1, action[None]), np.array([-1], np.int64))
+
+
+def between(left: np.ndarray, right: np.ndarray, fraction: float) -> np.ndarray:
+    """Linear between two actions (10,), rotation orthonormal, float32."""
+    mixed = left.astype(np.float64) * (1 - fraction) + right.astype(np.float64) * fraction
+    mixed[3:9] = orthonormal_6d(mixed[3:9])
+    return mixed.astype(np.float32)
+
+
+def newest(old: Rows, start: int, chunk: Rows) -> Rows:
+    """Play the newest chunk: the naive join."""
+    return chunk.since(start)
+
+
+def fade(old: Rows, start: int, chunk: Rows) -> Rows:
+    """Newest chunk plus the residual to the old plan at the takeover tick, faded out over 16 rows by a quintic.
+
+    Where the old plan has no row at `start`, its last two rows are extrapolated, at most 20 mm.
+    """
+    new = chunk.since(start)
+    before = old.at(start) if start < old.end else _extrapolate(old)
+    u = np.arange(len(new)) / FADE_ROWS
+    left = np.where(u < 1, 1 - (10 * u**3 - 15 * u**4 + 6 * u**5), 0.0)[:, None]
+    action = new.action.astype(np.float64)
+    turn = vector_from_matrix(matrix_from_6d(before[3:9]) @ matrix_from_6d(action[0, 3:9]).T)
+    action[:, :3] += left * (before[:3] - action[0, :3])
+    action[:, 9:] += left * (before[9:] - action[0, 9:])
+    action[:, 3:9] = sixd_from_matrix(matrix_from_vector(left * turn) @ matrix_from_6d(action[:, 3:9]))
+    faded = np.where(left > 0, action, new.action)  # past the fade the chunk itself, bit by bit
+    return Rows(start, faded.astype(np.float32))
+
+
+def _extrapolate(old: Rows) -> np.ndarray:
+    if len(old) < 2:
+        return old.action[-1]
+    step = old.action[-1, :3] - old.action[-2, :3]
+    length = float(np.linalg.norm(step))
+    shorter = min(1.0, LARGEST_EXTRAPOLATION_M / length) if length else 1.0
+    return np.concatenate([old.action[-1, :3] + shorter * step, old.action[-1, 3:]])
+
+
+JOINS: dict[str, Join] = {"newest": newest, "fade": fade}

@@ -1,0 +1,107 @@
+"""Rotations as matrices, rotation vectors and the 6-D form of actions; chunks relative to a reference pose.
+
+The 6-D form is the first two columns of R, one after the other (Zhou et al. 2019, arXiv 1812.07035).
+All functions take any leading shape.
+"""
+
+import numpy as np
+
+IDENTITY_6D = np.array([1, 0, 0, 0, 1, 0], np.float64)
+
+
+def matrix_from_6d(six: np.ndarray) -> np.ndarray:
+    """(..., 6) -> (..., 3, 3) by Gram-Schmidt; exact rotations for any two independent columns."""
+    six = np.asarray(six, np.float64)
+    x = _unit(six[..., :3])
+    y = six[..., 3:]
+    y = _unit(y - np.sum(x * y, -1, keepdims=True) * x)
+    return np.stack([x, y, np.cross(x, y)], -1)
+
+
+def sixd_from_matrix(matrix: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) -> (..., 6)."""
+    return np.concatenate([matrix[..., 0], matrix[..., 1]], -1)
+
+
+def orthonormal_6d(six: np.ndarray) -> np.ndarray:
+    """Gram-Schmidt on the 6-D form, as every decoder, blend and mean must end."""
+    return sixd_from_matrix(matrix_from_6d(six))
+
+
+def matrix_from_vector(vector: np.ndarray) -> np.ndarray:
+    """Rotation vector [rad] (..., 3) -> (..., 3, 3), Rodrigues' formula."""
+    vector = np.asarray(vector, np.float64)
+    angle = np.linalg.norm(vector, axis=-1)[..., None, None]
+    cross = _cross_matrix(vector)
+    sine = np.sinc(angle / np.pi)  # sin(a) / a
+    cosine = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2  # (1 - cos(a)) / a^2
+    return np.eye(3) + sine * cross + cosine * (cross @ cross)
+
+
+def vector_from_matrix(matrix: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) -> rotation vector [rad] (..., 3), angle in 0..pi."""
+    quaternion = quaternion_from_matrix(matrix)
+    xyz = quaternion[..., 1:]
+    length = np.linalg.norm(xyz, axis=-1, keepdims=True)
+    angle = 2 * np.arctan2(length, quaternion[..., :1])
+    return xyz * np.where(length > 1e-12, angle / np.maximum(length, 1e-12), 2.0)
+
+
+def quaternion_from_matrix(matrix: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) -> unit quaternion w x y z with w >= 0, (..., 4); Bar-Itzhack's eigenvector form."""
+    m = np.asarray(matrix, np.float64)
+    k = np.empty((*m.shape[:-2], 4, 4))
+    trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
+    k[..., 0, 0] = trace
+    for i in range(3):
+        j, n = (i + 1) % 3, (i + 2) % 3
+        k[..., 0, i + 1] = k[..., i + 1, 0] = m[..., n, j] - m[..., j, n]
+        k[..., i + 1, i + 1] = 2 * m[..., i, i] - trace
+        k[..., i + 1, j + 1] = k[..., j + 1, i + 1] = m[..., i, j] + m[..., j, i]
+    vector = np.linalg.eigh(k)[1][..., -1]
+    return vector * np.where(vector[..., :1] < 0, -1.0, 1.0)
+
+
+def action_from_pose(pose: np.ndarray, gripper: float | np.ndarray = 0.0) -> np.ndarray:
+    """TCP pose (..., 6) and gripper -> action (..., 10) float32."""
+    pose = np.asarray(pose, np.float64)
+    six = sixd_from_matrix(matrix_from_vector(pose[..., 3:]))
+    hand = np.broadcast_to(np.asarray(gripper, np.float64)[..., None], (*pose.shape[:-1], 1))
+    return np.concatenate([pose[..., :3], six, hand], -1).astype(np.float32)
+
+
+def pose_from_action(action: np.ndarray) -> np.ndarray:
+    """Action (..., 10) -> TCP pose (..., 6)."""
+    action = np.asarray(action, np.float64)
+    return np.concatenate([action[..., :3], vector_from_matrix(matrix_from_6d(action[..., 3:9]))], -1)
+
+
+def to_relative(action: np.ndarray, reference_pose: np.ndarray) -> np.ndarray:
+    """Absolute actions (..., 10) -> relative to a pose: p - p_ref in base axes, R_ref^T R."""
+    action, reference = np.asarray(action, np.float64), np.asarray(reference_pose, np.float64)
+    turned = matrix_from_vector(reference[3:]).T @ matrix_from_6d(action[..., 3:9])
+    return np.concatenate([action[..., :3] - reference[:3], sixd_from_matrix(turned), action[..., 9:]], -1)
+
+
+def to_absolute(relative: np.ndarray, reference_pose: np.ndarray) -> np.ndarray:
+    """The inverse of `to_relative`, float32, with exact rotations."""
+    relative, reference = np.asarray(relative, np.float64), np.asarray(reference_pose, np.float64)
+    turned = matrix_from_vector(reference[3:]) @ matrix_from_6d(relative[..., 3:9])
+    whole = [relative[..., :3] + reference[:3], sixd_from_matrix(turned), relative[..., 9:]]
+    return np.concatenate(whole, -1).astype(np.float32)
+
+
+def angle_between(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Angle [rad] between the rotations of two actions (..., 10)."""
+    turn = np.swapaxes(matrix_from_6d(left[..., 3:9]), -1, -2) @ matrix_from_6d(right[..., 3:9])
+    return np.linalg.norm(vector_from_matrix(turn), axis=-1)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
+
+
+def _cross_matrix(vector: np.ndarray) -> np.ndarray:
+    x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
+    zero = np.zeros_like(x)
+    return np.stack([np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1), np.stack([-y, x, zero], -1)], -2)

@@ -1,0 +1,121 @@
+"""When to ask for a chunk, and how long the answer will take. Counts in executor cycles and plan ticks, no clock."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from operators.feed import STOPPING_ROWS
+from operators.messages import HZ, ActionChunk, ChunkDone, Episode, Plan
+from operators.settings import Settings
+
+HISTORY = 32  # delays remembered
+DECAY = 0.9  # weight of a delay against the next one
+QUANTILE = 0.9
+SLACK_ROWS = 3  # ask this much earlier than the expected delay needs
+
+
+class Ask(NamedTuple):
+    """A request to send; columns of `Request`."""
+
+    chunk_id: int
+    tick: int
+    expected_delay: int
+    waits: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What the scheduler knows; immutable."""
+
+    execution_horizon: int = 24  # ticks between requests in async
+    settle: int = 12  # cycles the robot stands before a sync request
+    timeout: int = 180  # cycles after which an answer counts as lost
+    delays: tuple[int, ...] = (8,)  # cycles from request to chunk, newest last; begins with a guess
+    next_chunk: int = 0
+    asked_cycle: int | None = None  # of the request that is out
+    asked_tick: int = 0  # of the newest request
+
+    @property
+    def expected_delay(self) -> int:
+        """A decaying high quantile of the measured delays, in cycles."""
+        weights = DECAY ** np.arange(len(self.delays))[::-1]
+        order = np.argsort(self.delays)
+        reached = np.cumsum(weights[order]) >= QUANTILE * weights.sum() - 1e-9
+        return int(np.asarray(self.delays)[order][np.argmax(reached)])
+
+    def answered(self, chunk_id: int, cycle: int) -> "Schedule":
+        """A chunk came. An answer to an older request, overtaken by a timeout, changes nothing."""
+        if self.asked_cycle is None or chunk_id != self.next_chunk - 1:
+            return self
+        measured = (cycle - self.asked_cycle,)
+        delays = (
+            measured if self.next_chunk == 1 else self.delays + measured
+        )  # the first measurement replaces the guess
+        return replace(self, asked_cycle=None, delays=delays[-HISTORY:])
+
+    def moving(self, cycle: int, tick: int, planned: int) -> tuple["Schedule", Ask | None]:
+        """Async: ask when the last answer is in and the execution horizon has run, or the rows would not last.
+
+        Args:
+            cycle: executor cycle.
+            tick: first planned tick.
+            planned: rows left.
+        """
+        lost = self._lost(cycle)
+        if self.asked_cycle is not None and not lost:
+            return self, None
+        due = tick - self.asked_tick >= self.execution_horizon
+        short = planned < self.expected_delay + STOPPING_ROWS + SLACK_ROWS
+        return self._ask(cycle, tick, waits=False) if due or short or lost else (self, None)
+
+    def standing(self, cycle: int, tick: int, stood: int) -> tuple["Schedule", Ask | None]:
+        """Sync: ask when the chunk is used up and the robot has stood for `settle` cycles."""
+        out = self.asked_cycle is not None and not self._lost(cycle)
+        return (self, None) if out or stood < self.settle else self._ask(cycle, tick, waits=True)
+
+    def _lost(self, cycle: int) -> bool:
+        return self.asked_cycle is not None and cycle - self.asked_cycle >= self.timeout
+
+    def _ask(self, cycle: int, tick: int, waits: bool) -> tuple["Schedule", Ask]:
+        ask = Ask(self.next_chunk, tick, self.expected_delay, waits)
+        return replace(self, next_chunk=self.next_chunk + 1, asked_cycle=cycle, asked_tick=tick), ask
+
+
+class Scheduling:
+    """The scheduler's decisions, message by message: sync listens to `chunk_done`, async to `plan`."""
+
+    INPUTS: ClassVar[dict[str, type]] = {
+        "plan": Plan,
+        "action_chunk": ActionChunk,
+        "chunk_done": ChunkDone,
+        "episode": Episode,
+    }
+
+    def __init__(self, config: Settings, sync: bool):
+        timeout = round(config.request_timeout_ms * HZ / 1000)
+        self._fresh = Schedule(config.execution_horizon, config.settle, timeout)
+        self._sync = sync
+        self._restart()
+
+    @property
+    def expected_delay(self) -> int:
+        return self._schedule.expected_delay
+
+    def receive(self, message: object) -> Ask | None:
+        """Take in a message; what to ask for, if anything."""
+        ask = None
+        if isinstance(message, Episode):
+            self._restart()
+        elif isinstance(message, ActionChunk):
+            self._schedule = self._schedule.answered(message.chunk_id, self._cycle)
+        elif isinstance(message, Plan):
+            self._cycle, self._tick = message.cycle, message.tick
+            if not self._sync:
+                self._schedule, ask = self._schedule.moving(message.cycle, message.tick, len(message.planned))
+        elif isinstance(message, ChunkDone) and self._sync:
+            self._schedule, ask = self._schedule.standing(self._cycle, self._tick, message.stood)
+        return ask
+
+    def _restart(self) -> None:
+        self._schedule, self._cycle, self._tick = self._fresh, 0, 0

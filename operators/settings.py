@@ -1,0 +1,91 @@
+"""Every environment variable of the dataflows: type, default, choices, reader, meaning. Parsed here, read in nodes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from operators.latency import TRACES
+from operators.plan import JOINS
+from operators.refine import MARGIN, METHODS
+
+
+def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:
+    metadata = {"readers": readers, "meaning": meaning, "choices": choices, "least": least}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field a variable; the variable's name is the field's in capitals."""
+
+    task: str = _variable("write_board", "robot, policy, evaluator", "what is to be done", ("write_board",))
+    targets: str = _variable(
+        "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
+    )
+    policy: str = _variable("expert", "policy", "who predicts chunks", ("expert", "replay"))
+    replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
+    noise: float = _variable(
+        1.0, "policy", "POLICY=expert: size of the chunk error; 0 = none, 1 = like a learned policy"
+    )
+    latency_ms: float = _variable(100.0, "policy", "time from request to chunk at least")
+    latency_trace: str = _variable("constant", "policy", "how that time varies", TRACES)
+    stale_ms: float = _variable(200.0, "policy", "a frame older than this refuses the request")
+    codec: str = _variable("dct", "decoder", "what refine passes chunks through", ("dct",))
+    refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
+    margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
+    join: str = _variable("newest", "executor", "how a chunk takes over from the plan", tuple(JOINS))
+    slowest: float = _variable(
+        0.4, "executor", "feed rate down to which a slow policy slows the robot; 1 = never", least=0.05
+    )
+    clock: str = _variable("own", "executor", "own 60 Hz, or one cycle per proprio received", ("own", "rig"))
+    execution_horizon: int = _variable(24, "scheduler", "ticks between async requests", least=1)
+    settle: int = _variable(12, "scheduler", "cycles the robot stands before a sync request")
+    request_timeout_ms: float = _variable(
+        5000.0, "scheduler", "a chunk that has not come by then is asked for again", least=100
+    )
+    image_width: int = _variable(320, "camera_front, camera_wrist", "pixels", least=16)
+    image_height: int = _variable(240, "camera_front, camera_wrist", "pixels", least=16)
+    episodes: int = _variable(1, "evaluator", "episodes in the run", least=1)
+    seed: int = _variable(
+        20000, "policy, evaluator", "of the first episode: 0-9999 collect, 10000-19999 tune, 20000 up evaluate"
+    )
+    time_limit_s: float = _variable(120.0, "evaluator", "an episode longer than this is ended", least=1)
+    out: str = _variable("out", "evaluator", "folder for report, video and traces")
+
+
+def parse(environ: Mapping[str, str]) -> Settings:
+    """Read settings from an environment; a variable that is not there has its default.
+
+    Raises:
+        ValueError: one line naming the variable, what was expected and what came.
+    """
+    values = {f.name: _parse(f, environ[f.name.upper()]) for f in fields(Settings) if f.name.upper() in environ}
+    return Settings(**values)
+
+
+def _parse(variable: Any, text: str) -> Any:
+    name, kind, choices = variable.name.upper(), type(variable.default), variable.metadata["choices"]
+    if kind is str:
+        if choices and text not in choices:
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {text!r}")
+        return text
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError(f"{name}: expected {'a whole number' if kind is int else 'a number'}, got {text!r}") from None
+    least = variable.metadata["least"]
+    if not least <= value < 1e9:
+        raise ValueError(f"{name}: expected a number from {least} up, got {text!r}")
+    return value
+
+
+def table() -> str:
+    """All variables as a markdown table, for the README."""
+    head = "| variable | default | read by | meaning |\n|---|---|---|---|\n"
+    return head + "".join(_line(f) for f in fields(Settings))
+
+
+def _line(variable: Any) -> str:
+    choices = variable.metadata["choices"]
+    meaning = variable.metadata["meaning"] + (f": {', '.join(f'`{c}`' for c in choices)}" if len(choices) > 1 else "")
+    return f"| `{variable.name.upper()}` | `{variable.default}` | {variable.metadata['readers']} | {meaning} |\n"

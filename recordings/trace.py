@@ -1,0 +1,234 @@
+"""Run traces: an EpisodeLog as four Parquet files (five where the plan was recorded), bit by bit.
+
+`<name>_cycles` one row a cycle, `<name>_plan` one row a tick, `<name>_chunks` one row a chunk, `<name>_proprio` one
+row a measurement, `<name>_task` a single row with meta, score, target, ink and faults. Columns are named and typed
+as the fields of operators.episode_log; rows of a chunk are its first tick and a list of actions.
+"""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from operators.episode_log import ChunkRecord, Cycles, EpisodeLog, Measured, PlanTime
+from operators.messages import ACTION_WIDTH
+from operators.rows import Rows
+
+_action = pa.list_(pa.float32(), ACTION_WIDTH)
+_vector6 = pa.list_(pa.float64(), 6)
+_points = pa.list_(pa.list_(pa.float64(), 2))
+
+CYCLES = pa.schema(
+    {
+        "cycle": pa.int64(),
+        "tick": pa.int64(),
+        "t_ns": pa.int64(),
+        "state": pa.string(),
+        "planned": _action,
+        "action": _action,
+        "chunk_id": pa.int64(),
+        "clamped": pa.int64(),
+    }
+)
+PLAN = pa.schema({"tick": pa.int64(), "action": _action, "chunk_id": pa.int64()})
+PROPRIO = pa.schema({"t_ns": pa.int64(), "tick": pa.int64(), "tcp_pose": _vector6, "wrench": _vector6})
+CHUNKS = pa.schema(
+    {
+        "chunk_id": pa.int64(),
+        "t0": pa.int64(),
+        "arrival_tick": pa.int64(),
+        "raw_tick": pa.int64(),
+        "raw": pa.list_(_action),
+        "handed_tick": pa.int64(),
+        "handed": pa.list_(_action),
+        "request_ns": pa.int64(),
+        "inference_start_ns": pa.int64(),
+        "inference_end_ns": pa.int64(),
+        "refine_ms": pa.float64(),
+        "handed_ns": pa.int64(),
+        "takeover_ns": pa.int64(),
+        "expected_delay": pa.int64(),
+    }
+)
+TASK = pa.schema(
+    {
+        "meta": pa.string(),  # JSON
+        "score_name": pa.list_(pa.string()),
+        "score_value": pa.list_(pa.float64()),
+        "target": _points,
+        "ink": _points,
+        "pen_down": pa.list_(pa.int64()),
+        "reference_rotation": pa.list_(pa.float64()),
+        "fault_t_ns": pa.list_(pa.int64()),
+        "fault_node": pa.list_(pa.string()),
+        "fault_kind": pa.list_(pa.string()),
+        "fault_detail": pa.list_(pa.string()),
+    }
+)
+
+
+class DamagedTrace(ValueError):
+    """A trace that cannot be read: one sentence with the file, what was expected and what is there."""
+
+    def __init__(self, path: Path, expected: str, got: str):
+        super().__init__(f"{path}: expected {expected}, got {got}")
+
+
+def save(directory: Path | str, log: EpisodeLog) -> None:
+    """Write one episode under `log.meta["name"]`, replacing what was there.
+
+    Raises:
+        ValueError: meta has no plain `name`, or holds what JSON cannot.
+    """
+    directory, name = Path(directory), log.meta.get("name", "")
+    if not name or Path(name).name != name:
+        raise ValueError(f"expected meta to hold a plain file name under 'name', got {name!r}")
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(directory / f"{name}_cycles.parquet", CYCLES, vars(log.cycles))
+    _write(
+        directory / f"{name}_chunks.parquet", CHUNKS, _columns([_chunk_record(chunk) for chunk in log.chunks], CHUNKS)
+    )
+    _write(directory / f"{name}_proprio.parquet", PROPRIO, vars(log.proprio))
+    _write(directory / f"{name}_task.parquet", TASK, _columns([_task_record(log)], TASK))
+    plan_path = directory / f"{name}_plan.parquet"
+    plan_path.unlink(missing_ok=True)
+    if log.plan is not None:
+        tick = np.arange(log.plan.tick, log.plan.tick + len(log.plan.action))
+        _write(plan_path, PLAN, {"tick": tick, "action": log.plan.action, "chunk_id": log.plan.chunk_id})
+
+
+def load(directory: Path | str, name: str) -> EpisodeLog:
+    """Read what `save` wrote.
+
+    Raises:
+        DamagedTrace: a file is missing, cut off, or not what `save` writes.
+    """
+    stem = Path(directory) / name
+    task_path = Path(f"{stem}_task.parquet")
+    task = _read(task_path, TASK).to_pylist()
+    if len(task) != 1:
+        raise DamagedTrace(task_path, "one row", f"{len(task)}")
+    chunks = _read(Path(f"{stem}_chunks.parquet"), CHUNKS).to_pylist()
+    plan_path = Path(f"{stem}_plan.parquet")
+    return EpisodeLog(
+        cycles=_checked(stem, "cycles", CYCLES, Cycles),
+        proprio=_checked(stem, "proprio", PROPRIO, Measured),
+        chunks=[_chunk(record) for record in chunks],
+        plan=_plan(plan_path) if plan_path.exists() else None,
+        **_task(task_path, task[0]),
+    )
+
+
+def names(directory: Path | str) -> list[str]:
+    """The traces in a folder, in the order of their names."""
+    return sorted(path.name.removesuffix("_task.parquet") for path in Path(directory).glob("*_task.parquet"))
+
+
+def _write(path: Path, schema: pa.Schema, columns: dict[str, Any]) -> None:
+    arrays = [_array(columns[field.name], field.type) for field in schema]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path)
+
+
+def _array(column: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(column, np.ndarray) and pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(column).reshape(-1)), type=kind)
+    return pa.array(column, kind)
+
+
+def _columns(records: list[dict[str, Any]], schema: pa.Schema) -> dict[str, list]:
+    return {name: [record[name] for record in records] for name in schema.names}
+
+
+def _chunk_record(chunk: ChunkRecord) -> dict[str, Any]:
+    record: dict[str, Any] = {name: getattr(chunk, name, None) for name in CHUNKS.names}
+    for name, part in (("raw", chunk.raw), ("handed", chunk.handed)):
+        record[f"{name}_tick"] = None if part is None else part.tick
+        record[name] = None if part is None else list(part.action)
+    return record
+
+
+def _task_record(log: EpisodeLog) -> dict[str, Any]:
+    faults = list(zip(*log.faults, strict=True)) or [(), (), (), ()]
+    return {
+        "meta": json.dumps(log.meta),
+        "score_name": list(log.score),
+        "score_value": list(log.score.values()),
+        "target": list(log.target),
+        "ink": list(log.ink),
+        "pen_down": log.pen_down,
+        "reference_rotation": log.reference_rotation,
+        **dict(zip(("fault_t_ns", "fault_node", "fault_kind", "fault_detail"), faults, strict=True)),
+    }
+
+
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise DamagedTrace(path, "a trace file", "nothing there") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedTrace(path, "a Parquet file", str(error).split("\n")[0]) from None
+    if table.schema.names != schema.names or table.schema.types != schema.types:
+        raise DamagedTrace(path, f"columns {_named(schema)}", _named(table.schema))
+    return table
+
+
+def _named(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
+
+
+def _checked(stem: Path, part: str, schema: pa.Schema, kind: type) -> Any:
+    path = Path(f"{stem}_{part}.parquet")
+    columns = _arrays(path, _read(path, schema))
+    try:
+        return kind(**columns)
+    except ValueError as error:
+        raise DamagedTrace(path, "a consistent table", str(error)) from None
+
+
+def _plan(path: Path) -> PlanTime:
+    columns = _arrays(path, _read(path, PLAN))
+    tick = columns["tick"]
+    if (np.diff(tick) != 1).any():
+        raise DamagedTrace(path, "consecutive ticks", "gaps")
+    return PlanTime(int(tick[0]) if len(tick) else 0, columns["action"], columns["chunk_id"])
+
+
+def _arrays(path: Path, table: pa.Table) -> dict[str, np.ndarray]:
+    """Columns as numpy arrays, fixed-size lists as (n, width)."""
+    arrays = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.null_count:
+            raise DamagedTrace(path, f"values in {name}", f"{column.null_count} nulls")
+        width = column.type.list_size if pa.types.is_fixed_size_list(column.type) else None
+        flat = column.combine_chunks()
+        arrays[name] = flat.flatten().to_numpy().reshape(-1, width) if width else flat.to_numpy(zero_copy_only=False)
+    return arrays
+
+
+def _chunk(record: dict[str, Any]) -> ChunkRecord:
+    for name in ("raw", "handed"):
+        tick = record.pop(f"{name}_tick")
+        if tick is not None:
+            record[name] = Rows(tick, np.array(record[name], np.float32).reshape(-1, ACTION_WIDTH))
+    return ChunkRecord(**{field.name: record[field.name] for field in fields(ChunkRecord)})
+
+
+def _task(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    reference = record["reference_rotation"]
+    try:
+        return {
+            "meta": json.loads(record["meta"]),
+            "score": dict(zip(record["score_name"], record["score_value"], strict=True)),
+            "target": np.array(record["target"]).reshape(-1, 2),
+            "ink": np.array(record["ink"]).reshape(-1, 2),
+            "pen_down": np.array(record["pen_down"], np.int64),
+            "reference_rotation": None if reference is None else np.array(reference),
+            "faults": list(zip(*(record[f"fault_{part}"] for part in ("t_ns", "node", "kind", "detail")), strict=True)),
+        }
+    except (TypeError, ValueError) as error:
+        raise DamagedTrace(path, "meta, score, strokes and faults", str(error)) from None

@@ -1,0 +1,1 @@
+"""The MuJoCo world: a UR5e that writes on a board. Scene, expert and score of a task, physics, cameras."""

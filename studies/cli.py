@@ -1,0 +1,90 @@
+"""`rtr`: what dora has no word for. Each command is a dataclass of its options with a `run`."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Check:
+    """Check the environment's variables for a graph, before dora starts."""
+
+    graph: Annotated[Path, tyro.conf.Positional]
+
+    def run(self) -> None:
+        from operators.settings import parse
+
+        config = parse(os.environ)
+        if not self.graph.is_file():
+            raise ValueError(f"expected a graph, {self.graph} is no file")
+        if config.policy == "replay" and not Path(f"{config.replay}_task.parquet").is_file():
+            raise ValueError(f"REPLAY: expected a trace such as out/trace/episode_0, got {config.replay!r}")
+        if config.targets == "lasa":
+            from simulation.strokes import lasa_stroke
+
+            lasa_stroke(config.seed)
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Is this machine fit? One line a question, with the fix."""
+
+    def run(self) -> None:
+        from studies.doctor import main
+
+        main()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Make report.html and report.json from traces."""
+
+    trace: Annotated[Path, tyro.conf.Positional]
+    out: Path = Path("out")
+
+    def run(self) -> None:
+        from recordings.report import write_report
+        from recordings.trace import load, names
+
+        found = names(self.trace)
+        if not found:
+            raise ValueError(f"expected traces in {self.trace}, there are none")
+        write_report([load(self.trace, name) for name in found], self.out)
+        print(self.out / "report.html")
+
+
+@dataclass(frozen=True)
+class Variables:
+    """Print the table of all environment variables."""
+
+    def run(self) -> None:
+        from operators.settings import table
+
+        print(table(), end="")
+
+
+def main() -> None:
+    try:
+        _command().run()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"rtr: {error}")
+    except KeyboardInterrupt:
+        sys.exit("rtr: stopped; with --trace the same command goes on where it was")
+
+
+def _command() -> Any:
+    if sys.argv[1:2] == ["check"] and len(sys.argv) == 3:
+        return Check(Path(sys.argv[2]))  # runs before every demo: do not load what it does not need
+    from studies.bench import Bench
+    from studies.evaluate import Evaluate
+
+    commands = {"evaluate": Evaluate, "check": Check, "doctor": Doctor, "bench": Bench, "report": Report}
+    return tyro.extras.subcommand_cli_from_dict({**commands, "variables": Variables}, prog="rtr", description=__doc__)
+
+
+if __name__ == "__main__":
+    main()

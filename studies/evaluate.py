@@ -1,0 +1,163 @@
+"""`rtr evaluate`: seeded episodes in lockstep, metrics with intervals, traces to recompute everything from."""
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from hashlib import sha256
+from math import ceil
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from operators.episode_log import EpisodeLog
+from operators.latency import TRACES, latency_ms
+from operators.messages import HZ
+from operators.metrics import METRICS, aggregate, episode_metrics
+from operators.settings import Settings, parse
+from recordings.trace import DamagedTrace, load, save
+from studies.lockstep import MODES, Lockstep
+
+EVALUATION_SEEDS = 20_000  # 0-9 999 collect, 10 000-19 999 tune
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a policy in lockstep: simulated time, same seed, same bits. Other settings come from the environment."""
+
+    task: str = "write_board"
+    policy: str = "expert"
+    mode: Literal["sync", "async_naive", "async_rtr"] = "async_rtr"
+    delay: str = "8"
+    """Cycles from request to hand-over: a number, or lognormal:8, spikes:8, outage:8."""
+    episodes: int = 50
+    seed: int = EVALUATION_SEEDS
+    """Of the first episode; the next has the next."""
+    targets: str = "random"
+    json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """Write the metrics here: per name mean, 95 % interval, n."""
+    trace: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Write traces here; episodes already there with the same configuration are not played again."""
+    workers: int = os.cpu_count() or 1
+
+    def run(self) -> None:
+        evaluate(self)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One episode to play."""
+
+    config: Settings
+    mode: str
+    delay: str
+    number: int
+    seed: int
+    trace: Path | None
+
+    @property
+    def configuration(self) -> str:
+        """Hash of everything that decides the outcome but the episode."""
+        return sha256(repr((self.config, self.mode, self.delay)).encode()).hexdigest()[:12]
+
+
+def evaluate(options: Evaluate) -> dict[str, dict]:
+    """Play the episodes, print and write the metrics.
+
+    Raises:
+        ValueError: an option that is none.
+    """
+    names = {"TASK": options.task, "POLICY": options.policy, "TARGETS": options.targets}
+    config = parse({**os.environ, **names})
+    delay_cycles(options.delay, 0, 0, 0)
+    jobs = [
+        Job(config, options.mode, options.delay, number, options.seed + number, options.trace)
+        for number in range(options.episodes)
+    ]
+    found = list(track(play_all(jobs, options.workers), f"{options.mode}, delay {options.delay}", len(jobs)))
+    metrics = aggregate([metrics for _, metrics in sorted(found, key=lambda pair: pair[0])])
+    seeds = f"{options.episodes} episodes from seed {options.seed}"
+    show(metrics, f"{options.policy}, {options.mode}, delay {options.delay}, {seeds}")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        about = {"configuration": jobs[0].configuration, "seed": options.seed, "episodes": options.episodes}
+        options.json.write_text(json.dumps({**metrics, "about": {**about, **settings_of(jobs[0])}}, indent=1))
+    return metrics
+
+
+def play_all(jobs: list[Job], workers: int) -> Iterator[tuple[int, dict[str, float]]]:
+    """(number, metrics) of each episode as it ends, on all cores."""
+    context = get_context("spawn")  # OpenGL and torch do not survive a fork
+    with ProcessPoolExecutor(min(workers, len(jobs)), context) as pool:
+        for future in as_completed([pool.submit(play, job) for job in jobs]):
+            yield future.result()
+
+
+def play(job: Job) -> tuple[int, dict[str, float]]:
+    """One episode, from its trace where there is one of the same configuration."""
+    log = traced(job) or _rig(job).run(
+        job.number, job.seed, lambda chunk: delay_cycles(job.delay, job.seed, job.number, chunk)
+    )
+    log.meta["configuration"] = job.configuration
+    if job.trace:
+        save(job.trace, log)
+    return job.number, episode_metrics(log)
+
+
+def traced(job: Job) -> EpisodeLog | None:
+    """The episode's trace if it was already played with this configuration."""
+    if not job.trace:
+        return None
+    try:
+        log = load(job.trace, f"episode_{job.number}")
+    except (DamagedTrace, FileNotFoundError):
+        return None
+    same = (log.meta.get("configuration"), log.meta.get("seed")) == (job.configuration, job.seed)
+    return log if same else None
+
+
+def delay_cycles(delay: str, seed: int, episode: int, chunk_id: int) -> int:
+    """Cycles from request to hand-over of one chunk.
+
+    Raises:
+        ValueError: `delay` is neither a number nor TRACE:NUMBER.
+    """
+    trace, _, cycles = delay.rpartition(":")
+    if (trace and trace not in TRACES) or not cycles.isdigit():
+        raise ValueError(
+            f"--delay: expected cycles such as 8, or one of {', '.join(TRACES)} as in lognormal:8, got {delay}"
+        )
+    if not trace:
+        return int(cycles)
+    return ceil(latency_ms(trace, int(cycles) * 1000 / HZ, seed, episode, chunk_id) * HZ / 1000)
+
+
+def settings_of(job: Job) -> dict[str, object]:
+    return {**vars(job.config), "mode": job.mode, "delay": job.delay}
+
+
+def show(metrics: dict[str, dict], title: str) -> None:
+    """Print a table of all metrics."""
+    table = Table("metric", "mean", "95 % interval", "n", "unit", title=title)
+    for name, found in metrics.items():
+        low, high = found["ci95"]
+        table.add_row(name, f"{found['mean']:.3f}", f"{low:.3f} .. {high:.3f}", str(found["n"]), METRICS[name].unit)
+    Console().print(table)
+
+
+_rigs: dict[tuple[Settings, str], Lockstep] = {}
+
+
+def _rig(job: Job) -> Lockstep:
+    """One world a process, used again for every episode."""
+    key = (job.config, job.mode)
+    if key not in _rigs:
+        assert job.mode in MODES
+        _rigs[key] = Lockstep(job.config, job.mode)
+    return _rigs[key]

@@ -1,0 +1,166 @@
+"""One episode without dora: the same decisions in simulated time, bit by bit reproducible.
+
+Each cycle: what has arrived is joined, one action is commanded, the world moves on, the scheduler looks at the plan.
+A request after cycle c is answered from the state before cycle c + 1, and handed over before cycle c + 1 + delay.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from models.registry import make_codec, make_policy
+from operators.decode import Decoding, decode
+from operators.episode_log import ChunkRecord, EpisodeLog, cycles_from_commands, measured_from_proprio
+from operators.execution import Execution
+from operators.frame import Frame
+from operators.messages import HZ, ActionChunk, Chunk, ChunkDone, Command, Episode, Plan, Proprio, Request, Scene
+from operators.plan import JOINS, RefusedChunk
+from operators.policy import Observation
+from operators.rows import Rows
+from operators.schedule import Ask, Scheduling
+from operators.settings import Settings
+from simulation.tasks import make_task
+from simulation.world import World
+
+MODES = ("sync", "async_naive", "async_rtr")
+PERIOD_NS = 1_000_000_000 // HZ
+
+Delay = Callable[[int], int]  # chunk id -> cycles from request to hand-over
+
+
+@dataclass
+class Lockstep:
+    """One process's world and policy, used for one episode after the other."""
+
+    config: Settings
+    mode: str
+    world: World = field(default_factory=World)
+
+    def __post_init__(self):
+        if self.mode not in MODES:
+            raise ValueError(f"expected a mode of {', '.join(MODES)}, got {self.mode}")
+        self.policy = make_policy(self.config)
+        self.renderer = None
+        if self.policy.cameras:
+            from simulation.renderer import Renderer  # needs OpenGL, which not every policy does
+
+            self.renderer = Renderer(self.config.image_width, self.config.image_height)
+
+    def run(self, number: int, seed: int, delay: Delay) -> EpisodeLog:
+        """Play one episode to its end or time limit.
+
+        Args:
+            number: of the episode; draws of noise and latency depend on it and on the seed.
+            seed: of the task.
+            delay: cycles each chunk takes.
+        """
+        return _Episode(self, number, seed, delay).run()
+
+
+class _Episode:
+    def __init__(self, rig: Lockstep, number: int, seed: int, delay: Delay):
+        config = rig.config
+        self.rig, self.delay, self.seed = rig, delay, seed
+        self.number = number
+        self.episode = Episode(0, number, 0, "start", seed, config.task, config.targets, "", False)
+        self.task = make_task(config.task, seed, config.targets)
+        self.judge = self.task.judge()
+        self.measured = rig.world.reset(self.task)
+        self.execution = Execution(JOINS[config.join], config.slowest)
+        self.scheduling = Scheduling(config, sync=rig.mode == "sync")
+        self.decoding = Decoding(config, make_codec)
+        rig.policy.start(self.episode)
+        self.tick, self.cycle = 0, 0
+        self.flying: list[tuple[int, Chunk]] = []  # (cycle of arrival, chunk)
+        self.commands: list[Command] = []
+        self.proprio: list[Proprio] = []
+        self.chunks: list[ChunkRecord] = []
+        self.faults: list[tuple[int, str, str, str]] = []
+
+    def run(self) -> EpisodeLog:
+        while not self.judge.done and self.cycle < self.rig.config.time_limit_s * HZ:
+            self._cycle()
+            self.cycle += 1
+        config, world = self.rig.config, self.rig.world
+        about = {"name": f"episode_{self.number}", "episode": self.number, "seed": self.seed, "mode": self.rig.mode}
+        settings = {
+            name: getattr(config, name) for name in ("task", "targets", "policy", "codec", "refine", "margin", "join")
+        }
+        return EpisodeLog(
+            meta={**about, **settings, "noise": config.noise, "execution_horizon": config.execution_horizon},
+            cycles=cycles_from_commands(self.commands),
+            chunks=self.chunks,
+            proprio=measured_from_proprio(self.proprio),
+            score=self.judge.result(),
+            target=self.task.target,
+            ink=world.ink,
+            pen_down=np.array(world.pen_down, np.int64),
+            reference_rotation=self.task.reference_rotation,
+            faults=self.faults,
+        )
+
+    def _cycle(self) -> None:
+        header = self.cycle, self.number, self.cycle * PERIOD_NS
+        self.execution.measured(self._proprio())
+        for _, chunk in [job for job in self.flying if job[0] <= self.cycle]:
+            self._hand_over(chunk)
+        self.flying = [job for job in self.flying if job[0] > self.cycle]
+        done = self.execution.cycle()
+        assert done is not None  # a pose was measured above
+        due, plan = done.due, done.plan
+        about = due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id
+        self.commands.append(Command(*header, self.cycle, *about))
+        self.measured = self.rig.world.step(done.action)
+        self.judge.update(self.cycle / HZ, self.measured, self.rig.world.ink)
+        self.tick = due.tick + 1
+        self.proprio.append(self._proprio())
+        rows = plan.executed.action, plan.planned.action, plan.owners()
+        self._ask(Plan(*header, self.cycle, plan.next_tick, due.state, *rows))
+        if plan.stood and not len(plan.planned):
+            self._ask(ChunkDone(*header, plan.newest_chunk, plan.stood))
+
+    def _ask(self, message: Plan | ChunkDone) -> None:
+        if isinstance(message, Plan) and self.rig.mode == "async_rtr":
+            self.decoding.receive(message, int)
+        ask = self.scheduling.receive(message)
+        if ask is None:
+            return
+        self.execution.requested(Request(ask.chunk_id, self.number, self.cycle * PERIOD_NS, *ask))
+        self.flying.append((self.cycle + 1 + self.delay(ask.chunk_id), self._infer(ask)))
+
+    def _infer(self, ask: Ask) -> Chunk:
+        proprio = self._proprio()
+        prediction = self.rig.policy.predict(Observation(ask.chunk_id, proprio, self._frames()))
+        about = prediction.space, prediction.rate_hz, prediction.codec, proprio.tcp_pose, prediction.seed
+        header = ask.chunk_id, self.number, self.cycle * PERIOD_NS
+        return Chunk(*header, ask.chunk_id, self.tick, *about, 0.0, prediction.values)
+
+    def _hand_over(self, chunk: Chunk) -> None:
+        record = ChunkRecord(chunk.chunk_id, chunk.tick, raw=decode(chunk, self.decoding.codec))
+        try:
+            decoded = self.decoding.receive(chunk, int)
+            assert decoded is not None and self.execution.plan is not None
+            record = replace(
+                record, handed=Rows(decoded.tick, decoded.action), arrival_tick=self.execution.plan.next_tick
+            )
+            message = ActionChunk(chunk.seq, self.number, chunk.t_ns, *decoded)
+            self.scheduling.receive(message)
+            self.execution.chunk(message)
+        except (RefusedChunk, ValueError) as error:
+            self.faults.append((self.cycle * PERIOD_NS, "lockstep", "chunk dropped", str(error)))
+        self.chunks.append(record)
+
+    def _proprio(self) -> Proprio:
+        return Proprio(self.cycle, self.number, self.cycle * PERIOD_NS, self.tick, self.cycle, *self.measured)
+
+    def _frames(self) -> dict[str, Frame]:
+        if self.rig.renderer is None:
+            return {}
+        world, header = self.rig.world, (self.cycle, self.number, self.cycle * PERIOD_NS, self.tick)
+        ink = world.ink, np.array(world.pen_down, np.int64)
+        scene = Scene(*header, world.qpos, self.task.board_pose, self.task.target, *ink)
+        draw = self.rig.renderer.render
+        return {
+            camera: Frame(draw(scene, camera), *header[:2], self.tick, header[2]) for camera in self.rig.policy.cameras
+        }
