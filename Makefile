@@ -10,6 +10,9 @@ SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export RUST_BACKTRACE := 0
 export DORA_ZENOH_MULTICAST := off
+# What a run shows: the evaluator's lines, and errors of every node. All of it: make demo DORA_LOG_LEVEL=stdout
+export DORA_LOG_LEVEL ?= error
+export DORA_LOG_FILTER ?= evaluator=stdout
 
 PYTHON ?=
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11

@@ -25,7 +25,7 @@ class Executor:
         if isinstance(message, Episode):
             self.execution.restart()
         elif isinstance(message, Proprio):
-            self.execution.measured(message)
+            self.wire.attempt("pose refused", self.execution.measured, message)
         elif isinstance(message, Request):
             self.execution.requested(message)
         elif isinstance(message, ActionChunk):

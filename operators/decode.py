@@ -8,7 +8,7 @@ import numpy as np
 from operators.codec import Codec, reconstruct
 from operators.messages import HZ, Chunk, Episode, Plan
 from operators.refine import refine
-from operators.rotation import orthonormal_6d, to_absolute
+from operators.rotation import is_orthonormal, orthonormal_6d, to_absolute
 from operators.rows import Rows, rows
 from operators.settings import Settings
 
@@ -21,7 +21,7 @@ def decode(chunk: Chunk, codec: Codec) -> Rows:
     """Absolute 60 Hz rows of a chunk, row i due at `chunk.tick + i`.
 
     Raises:
-        UnfitChunk: naming both codecs, or the space, rate or length that was not expected.
+        UnfitChunk: naming both codecs, or the space, rate or length that was not expected, or rotations that are none.
     """
     if chunk.space not in ("latent", "action"):
         raise UnfitChunk(f"expected a chunk in space latent or action, got {chunk.space!r}")
@@ -30,7 +30,10 @@ def decode(chunk: Chunk, codec: Codec) -> Rows:
     if len(chunk.values) == 0 or not 1 <= chunk.rate_hz <= HZ or HZ % chunk.rate_hz:
         raise UnfitChunk(f"expected rows at a rate that divides {HZ} Hz, got {len(chunk.values)} at {chunk.rate_hz} Hz")
     relative = codec.decode(chunk.values) if chunk.space == "latent" else chunk.values
-    return rows(chunk.tick, to_absolute(interpolate(relative, chunk.rate_hz), chunk.reference_pose))
+    absolute = rows(chunk.tick, to_absolute(interpolate(relative, chunk.rate_hz), chunk.reference_pose))
+    if not is_orthonormal(absolute.action[:, 3:9]):  # refinement would make rotations out of anything
+        raise UnfitChunk("expected rotations of two independent columns, got others")
+    return absolute
 
 
 def interpolate(relative: np.ndarray, rate_hz: float) -> np.ndarray:

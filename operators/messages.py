@@ -76,7 +76,7 @@ class Request(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """What a policy predicts: relative to `reference_pose`, row i due at `tick + i / 60 * rate_hz`."""
+    """What a policy predicts: in the frame of `reference_pose`, row i due at `tick + i / 60 * rate_hz`."""
 
     seq: Integer
     episode: Integer

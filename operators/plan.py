@@ -11,7 +11,14 @@ from math import ceil, floor
 import numpy as np
 
 from operators.feed import advance, pace
-from operators.rotation import matrix_from_6d, matrix_from_vector, orthonormal_6d, sixd_from_matrix, vector_from_matrix
+from operators.rotation import (
+    is_orthonormal,
+    matrix_from_6d,
+    matrix_from_vector,
+    orthonormal_6d,
+    sixd_from_matrix,
+    vector_from_matrix,
+)
 from operators.rows import Rows, concat, rows
 
 HISTORY = 64  # executed rows kept: more than a horizon, so that a splice never lacks one
@@ -90,8 +97,7 @@ class Plan:
             raise RefusedChunk(
                 "gap", f"expected rows from tick {self.next_tick} on, chunk {chunk_id} begins at {chunk.tick}"
             )
-        columns = chunk.action[:, 3:9].astype(np.float64).reshape(-1, 2, 3)
-        if np.abs(columns @ columns.swapaxes(1, 2) - np.eye(2)).max() > 1e-2:
+        if not is_orthonormal(chunk.action[:, 3:9]):
             raise RefusedChunk("rotation", f"expected orthonormal rotation columns, chunk {chunk_id} has others")
         new = join(self.rows, self.next_tick, chunk)
         kept = self.rows.between(self.next_tick - HISTORY, self.next_tick)

@@ -28,6 +28,12 @@ def orthonormal_6d(six: np.ndarray) -> np.ndarray:
     return sixd_from_matrix(matrix_from_6d(six))
 
 
+def is_orthonormal(six: np.ndarray) -> bool:
+    """Whether all of (..., 6) are two unit columns at right angles, to a hundredth; not if there is a NaN."""
+    columns = np.asarray(six, np.float64).reshape(-1, 2, 3)
+    return bool((np.abs(columns @ columns.swapaxes(1, 2) - np.eye(2)) <= 1e-2).all())
+
+
 def matrix_from_vector(vector: np.ndarray) -> np.ndarray:
     """Rotation vector [rad] (..., 3) -> (..., 3, 3), Rodrigues' formula."""
     vector = np.asarray(vector, np.float64)
@@ -77,17 +83,23 @@ def pose_from_action(action: np.ndarray) -> np.ndarray:
 
 
 def to_relative(action: np.ndarray, reference_pose: np.ndarray) -> np.ndarray:
-    """Absolute actions (..., 10) -> relative to a pose: p - p_ref in base axes, R_ref^T R."""
+    """Absolute actions (..., 10) -> in the frame of a pose: R_ref^T (p - p_ref), R_ref^T R.
+
+    In the tool's own axes the same motion over a board looks the same however the board is tilted, and as the wrist
+    camera sees it.
+    """
     action, reference = np.asarray(action, np.float64), np.asarray(reference_pose, np.float64)
-    turned = matrix_from_vector(reference[3:]).T @ matrix_from_6d(action[..., 3:9])
-    return np.concatenate([action[..., :3] - reference[:3], sixd_from_matrix(turned), action[..., 9:]], -1)
+    frame = matrix_from_vector(reference[3:])
+    turned = frame.T @ matrix_from_6d(action[..., 3:9])
+    return np.concatenate([(action[..., :3] - reference[:3]) @ frame, sixd_from_matrix(turned), action[..., 9:]], -1)
 
 
 def to_absolute(relative: np.ndarray, reference_pose: np.ndarray) -> np.ndarray:
     """The inverse of `to_relative`, float32, with exact rotations."""
     relative, reference = np.asarray(relative, np.float64), np.asarray(reference_pose, np.float64)
-    turned = matrix_from_vector(reference[3:]) @ matrix_from_6d(relative[..., 3:9])
-    whole = [relative[..., :3] + reference[:3], sixd_from_matrix(turned), relative[..., 9:]]
+    frame = matrix_from_vector(reference[3:])
+    turned = frame @ matrix_from_6d(relative[..., 3:9])
+    whole = [relative[..., :3] @ frame.T + reference[:3], sixd_from_matrix(turned), relative[..., 9:]]
     return np.concatenate(whole, -1).astype(np.float32)
 
 

@@ -1,0 +1,33 @@
+"""What several test files need: hypothesis without luck, and a dora that meets nobody else's."""
+
+import os
+import socket
+import sysconfig
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# No deadline: the first call of a property compiles and imports. The same examples in every run; search for
+# new ones with `pytest --hypothesis-profile=search`.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def dora_env(tmp_path: Path) -> dict[str, str]:
+    """Environment for a `dora` of its own: home, coordinator port, no multicast, scripts of this interpreter first."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return {
+        **os.environ,
+        "HOME": str(home),
+        "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]]),
+        "DORA_COORDINATOR_PORT": str(port),
+        "DORA_ZENOH_MULTICAST": "off",
+        "RUST_BACKTRACE": "0",
+    }
