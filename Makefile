@@ -10,9 +10,6 @@ SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export RUST_BACKTRACE := 0
 export DORA_ZENOH_MULTICAST := off
-# What a run shows: the evaluator's lines, and errors of every node. All of it: make demo DORA_LOG_LEVEL=stdout
-export DORA_LOG_LEVEL ?= error
-export DORA_LOG_FILTER ?= evaluator=stdout
 
 PYTHON ?=
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
@@ -100,9 +97,11 @@ $(STAMP): pyproject.toml constraints.txt | system
 	echo "$$PWD" > $(STAMP)
 	echo "Installed."
 
+# Shown are the evaluator's lines and every node's errors. All of it: make demo DORA_LOG_LEVEL=stdout
 define run
 echo "$(1): TASK=$${TASK:-write_board}; Ctrl-C stops it"
 rtr check $(1)
+export DORA_LOG_LEVEL=$${DORA_LOG_LEVEL:-error} DORA_LOG_FILTER=$${DORA_LOG_FILTER:-evaluator=stdout}
 exec dora run $(1)
 endef
 

@@ -143,7 +143,7 @@ def not_measured() -> Measured:
 
 @dataclass(frozen=True, eq=False)
 class EpisodeLog:
-    """One episode. `meta` holds JSON values; of these the metrics read `done_cycle` and `handover` (both optional)."""
+    """One episode. `meta` holds JSON values; of these the metrics read `done_cycle`, if it is there."""
 
     meta: dict  # name, episode, task, seed, policy, refine, join ...; done_cycle: cycle at which the task was done
     cycles: Cycles = field(default_factory=no_cycles)

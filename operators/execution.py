@@ -53,7 +53,7 @@ class Execution:
         """
         if self.plan is None:
             raise RefusedChunk("early", f"expected proprio before a chunk, got chunk {chunk.chunk_id}")
-        self.plan = self.plan.receive(rows(chunk.tick, chunk.action), chunk.chunk_id, self._join)
+        self.plan = self.plan.receive(rows(chunk.tick, chunk.action), chunk.chunk_id, self._join, chunk.t0)
 
     def cycle(self) -> Cycle | None:
         """One period of 1/60 s."""

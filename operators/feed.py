@@ -56,6 +56,14 @@ def _speed_up(position: float, rate: float) -> tuple[float, float]:
     return position + rate + lack / (2 * cycles), rate + lack / cycles
 
 
+def sustainable(horizon: int, delay: int) -> float:
+    """The rate that chunks of `horizon` rows can keep up when each takes `delay` cycles: 1, or less for a slow policy.
+
+    A chunk observed now arrives with horizon - delay * rate rows left, which must last until the next one arrives.
+    """
+    return min(1.0, (horizon - STOPPING_ROWS) / (2 * max(delay, 1)))
+
+
 def pace(remaining: float, due_in: float, slowest: float) -> float:
     """The rate at which the rows last until the next chunk is due.
 

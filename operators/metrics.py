@@ -321,22 +321,22 @@ def _without_gaps(cycles: Cycles, action: np.ndarray) -> np.ndarray:
 
 
 def jitter_ms(cycles: Cycles) -> np.ndarray:
-    """abs(period - 1/60 s) of neighbouring cycles [ms]; none where no clock was read."""
+    """abs(period - 1/60 s) of neighbouring cycles [ms], to the microsecond; none where no clock was read."""
     if not len(cycles) or cycles.t_ns[0] == cycles.t_ns[-1]:
         return np.zeros(0)
-    return np.abs(np.diff(cycles.t_ns)[np.diff(cycles.cycle) == 1] / 1e6 - 1e3 / HZ)
+    return np.round(np.abs(np.diff(cycles.t_ns)[np.diff(cycles.cycle) == 1] / 1e6 - 1e3 / HZ), 3)
 
 
-def is_late(chunk: ChunkRecord, handover: int = HANDOVER) -> bool:
+def is_late(chunk: ChunkRecord) -> bool:
     """Whether a chunk reached the executor after the tick it was prepared for.
 
-    A refined chunk no longer begins at its observation: it is good for `handover` rows after its first. Any other
+    A refined chunk no longer begins at its observation: it is good for HANDOVER rows after its first. Any other
     was asked for with an expected delay.
     """
     if chunk.arrival_tick is None:
         return False
     if chunk.handed is not None and chunk.handed.tick > chunk.t0:
-        return chunk.arrival_tick > chunk.handed.tick + handover
+        return chunk.arrival_tick > chunk.handed.tick + HANDOVER
     return chunk.expected_delay is not None and chunk.arrival_tick > chunk.t0 + chunk.expected_delay
 
 
@@ -362,7 +362,7 @@ def _chunk_metrics(log: EpisodeLog) -> dict[str, float]:
         "chunks": len(delay),
         "delay_ticks": _mean(delay),
         "delay_ticks_max": _largest(delay),
-        "late_handover": sum(is_late(chunk, log.meta.get("handover", HANDOVER)) for chunk in log.chunks),
+        "late_handover": sum(is_late(chunk) for chunk in log.chunks),
         "inference_ms_p50": _percentile(inference, 50),
         "inference_ms_p99": _percentile(inference, 99),
         "refine_ms_p50": _percentile(refine, 50),

@@ -10,7 +10,8 @@ from math import ceil, floor
 
 import numpy as np
 
-from operators.feed import advance, pace
+from operators.feed import advance, pace, sustainable
+from operators.messages import HORIZON
 from operators.rotation import (
     is_orthonormal,
     matrix_from_6d,
@@ -58,6 +59,8 @@ class Plan:
     waits: bool = False  # the newest request is a sync one
     due_in: float | None = None  # cycles until the asked-for chunk is expected
     stood: int = 0  # cycles at rest
+    horizon: int = HORIZON  # rows of the newest chunk, from its observation on
+    fastest: float = 1.0  # rate that chunks at the expected delay can keep up
 
     @property
     def next_tick(self) -> int:
@@ -78,10 +81,15 @@ class Plan:
 
     def request(self, expected_delay: int, waits: bool) -> "Plan":
         """A chunk was asked for; expected in `expected_delay` cycles."""
-        return replace(self, waits=waits, due_in=None if waits else float(expected_delay))
+        fastest = 1.0 if waits else sustainable(self.horizon, expected_delay)
+        return replace(self, waits=waits, due_in=None if waits else float(expected_delay), fastest=fastest)
 
-    def receive(self, chunk: Rows, chunk_id: int, join: Join) -> "Plan":
+    def receive(self, chunk: Rows, chunk_id: int, join: Join, t0: int | None = None) -> "Plan":
         """Take over a chunk from the first tick that may still change.
+
+        Args:
+            chunk: rows to play, among them one due at `next_tick`.
+            t0: tick of the observation, where it is not the chunk's first.
 
         Raises:
             RefusedChunk: late, out of order, a gap, or rotations that are none.
@@ -103,7 +111,8 @@ class Plan:
         kept = self.rows.between(self.next_tick - HISTORY, self.next_tick)
         dropped = kept.tick - self.rows.tick
         owner = np.concatenate([self.owner[dropped : dropped + len(kept)], np.full(len(new), chunk_id, np.int64)])
-        return replace(self, rows=concat(kept, new), owner=owner, newest_chunk=chunk_id, due_in=None)
+        horizon = chunk.end - (chunk.tick if t0 is None else t0)
+        return replace(self, rows=concat(kept, new), owner=owner, newest_chunk=chunk_id, due_in=None, horizon=horizon)
 
     def step(self, slowest: float = 1.0) -> tuple["Plan", Due]:
         """One cycle: advance along the plan and say what is due.
@@ -112,7 +121,9 @@ class Plan:
             slowest: how far a late chunk may slow the feed before the robot rather brakes and waits; 1 = never slow.
         """
         last = self.rows.end - 1
-        wished = 1.0 if self.due_in is None else pace(last - self.position, self.due_in, slowest)
+        wished = max(slowest, self.fastest)
+        if self.due_in is not None:
+            wished = min(wished, pace(last - self.position, self.due_in, slowest))
         position, rate = advance(self.position, self.rate, last, wished)
         due_in = None if self.due_in is None else self.due_in - 1
         stood = self.stood + 1 if position == self.position else 0

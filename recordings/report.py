@@ -173,7 +173,7 @@ def time_chart(log: EpisodeLog) -> str:
     _mark_switches(speed, log, cycles)
     speed.plot(time, HZ * step_mm(cycles.planned), color=BLUE)
     speed.axhline(SPEED_LIMIT_MM_S, color=RED, linewidth=0.9, linestyle=(0, (5, 3)))
-    speed.set_ylim(0, None)
+    speed.set_ylim(0, 1.15 * max(SPEED_LIMIT_MM_S, speed.dataLim.ymax))
     speed.set_title("commanded speed, mm/s")
     sizes = third_difference_mm(cycles.planned)
     jerk.plot(time, sizes, color=VIOLET, linewidth=0.9)
@@ -197,15 +197,16 @@ def chunk_chart(log: EpisodeLog) -> str:
     }
     for label, (colour, bars) in stages.items():
         kept = {i: bar for i, bar in enumerate(bars) if bar is not None}
-        left, width = [bar[0] for bar in kept.values()], [bar[1] for bar in kept.values()]
-        axes.barh(list(kept), width, 0.74, left, color=colour, label=label)
+        if kept:
+            left, width = zip(*kept.values(), strict=True)
+            axes.barh(list(kept), width, 0.74, left, color=colour, label=label)
     late = [i for i, chunk in enumerate(chunks) if is_late(chunk)]
-    axes.scatter(np.full(len(late), -1.5), late, s=9, color=RED, marker="D", clip_on=False, label="late")
+    if late:
+        axes.scatter(np.full(len(late), -1.5), late, s=9, color=RED, marker="D", clip_on=False, label="late")
     axes.set(ylim=(max(len(chunks), 4) - 0.4, -0.6), xlabel="ms since the request", ylabel="chunk")
     axes.set_xlim(-3, None)
     axes.grid(axis="y", visible=False)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles[-5:] + handles[:-5], labels[-5:] + labels[:-5], loc="outside upper left", ncols=6, **TIGHT)
+    figure.legend(loc="outside upper left", ncols=6, **TIGHT)
     return _svg(figure, f"Way of each chunk of {_name(log)} from request to takeover")
 
 
@@ -292,7 +293,7 @@ def _mark_switches(axes: Axes, log: EpisodeLog, cycles: Cycles) -> None:
     ticks = np.array([plan.tick + switch.start for switch in switches(plan)], np.int64)
     at = np.searchsorted(cycles.tick, ticks)
     time = (cycles.cycle[at[at < len(cycles)]] - cycles.cycle[0]) / HZ
-    axes.plot(time, np.full(len(time), 0.97), "|", color=INK, markersize=7, transform=axes.get_xaxis_transform())
+    axes.plot(time, np.full(len(time), 0.96), "|", color=INK, markersize=7, transform=axes.get_xaxis_transform())
 
 
 def _fit_to_most(axes: Axes, sizes: np.ndarray) -> None:
@@ -433,7 +434,7 @@ def _episode(log: EpisodeLog, metrics: dict[str, float], opened: bool) -> str:
     line += f"velocity jump {_number(metrics['velocity_jump'])} mm/tick, faults {len(log.faults)}</small>"
     drawn = [
         _card("Written stroke", "ink over the target", stroke_chart(log)) if len(log.ink) or len(log.target) else "",
-        _card("Timing of each chunk", _chunk_note(log), chunk_chart(log)) if log.chunks else "",
+        _card("Timing of each chunk", _chunk_note(log), chunk_chart(log)) if _timed(log) else "",
     ]
     legend = (
         "<i class=mark></i> a new chunk takes over <i class=red></i> braking or holding <i class=amber></i> waiting"
@@ -443,6 +444,11 @@ def _episode(log: EpisodeLog, metrics: dict[str, float], opened: bool) -> str:
     score = "".join(f"<span class=chip>{escape(k)} <b>{_number(v)}</b></span>" for k, v in log.score.items())
     inside = f'<p class=score>{score}</p><section class="cards pair">{"".join(drawn)}{timeline}</section>'
     return f"<details{' open' if opened else ''}><summary>{line}</summary>{inside}</details>"
+
+
+def _timed(log: EpisodeLog) -> bool:
+    """Whether a clock was read on the way of any chunk."""
+    return any(chunk.request_ns is not None and chunk.inference_end_ns is not None for chunk in log.chunks)
 
 
 def _chunk_note(log: EpisodeLog) -> str:
@@ -527,6 +533,8 @@ def _number(value: float) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 3:
+        return f"{value[0]} \N{HORIZONTAL ELLIPSIS} {value[-1]} ({len(value)} values)"
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 160 else text[:157] + "..."
 

@@ -87,7 +87,7 @@ def evaluate(options: Evaluate) -> dict[str, dict]:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         about = {"configuration": jobs[0].configuration, "seed": options.seed, "episodes": options.episodes}
-        options.json.write_text(json.dumps({**metrics, "about": {**about, **settings_of(jobs[0])}}, indent=1))
+        options.json.write_text(json.dumps({**_plain(metrics), "about": {**about, **settings_of(jobs[0])}}, indent=1))
     return metrics
 
 
@@ -136,6 +136,12 @@ def delay_cycles(delay: str, seed: int, episode: int, chunk_id: int) -> int:
     if not trace:
         return int(cycles)
     return ceil(latency_ms(trace, int(cycles) * 1000 / HZ, seed, episode, chunk_id) * HZ / 1000)
+
+
+def _plain(metrics: dict[str, dict]) -> dict[str, dict]:
+    """JSON knows no NaN: what was not measured has n = 0 and null."""
+    unmeasured = {"mean": None, "ci95": None, "n": 0}
+    return {name: dict(found) if found["n"] else unmeasured for name, found in metrics.items()}
 
 
 def settings_of(job: Job) -> dict[str, object]:

@@ -27,6 +27,7 @@ MODES = ("sync", "async_naive", "async_rtr")
 PERIOD_NS = 1_000_000_000 // HZ
 
 Delay = Callable[[int], int]  # chunk id -> cycles from request to hand-over
+Listen = Callable[[str, tuple], None]  # (topic, message)
 
 
 @dataclass
@@ -47,21 +48,22 @@ class Lockstep:
 
             self.renderer = Renderer(self.config.image_width, self.config.image_height)
 
-    def run(self, number: int, seed: int, delay: Delay) -> EpisodeLog:
+    def run(self, number: int, seed: int, delay: Delay, listen: Listen = lambda topic, message: None) -> EpisodeLog:
         """Play one episode to its end or time limit.
 
         Args:
             number: of the episode; draws of noise and latency depend on it and on the seed.
             seed: of the task.
             delay: cycles each chunk takes.
+            listen: hears every message in the order in which processes would receive them.
         """
-        return _Episode(self, number, seed, delay).run()
+        return _Episode(self, number, seed, delay, listen).run()
 
 
 class _Episode:
-    def __init__(self, rig: Lockstep, number: int, seed: int, delay: Delay):
+    def __init__(self, rig: Lockstep, number: int, seed: int, delay: Delay, listen: Listen):
         config = rig.config
-        self.rig, self.delay, self.seed = rig, delay, seed
+        self.rig, self.delay, self.seed, self.listen = rig, delay, seed, listen
         self.number = number
         self.episode = Episode(0, number, 0, "start", seed, config.task, config.targets, "", False)
         self.task = make_task(config.task, seed, config.targets)
@@ -79,6 +81,7 @@ class _Episode:
         self.faults: list[tuple[int, str, str, str]] = []
 
     def run(self) -> EpisodeLog:
+        self.listen("episode", self.episode)
         while not self.judge.done and self.cycle < self.rig.config.time_limit_s * HZ:
             self._cycle()
             self.cycle += 1
@@ -102,15 +105,17 @@ class _Episode:
 
     def _cycle(self) -> None:
         header = self.cycle, self.number, self.cycle * PERIOD_NS
-        self.execution.measured(self._proprio())
         for _, chunk in [job for job in self.flying if job[0] <= self.cycle]:
             self._hand_over(chunk)
         self.flying = [job for job in self.flying if job[0] > self.cycle]
+        self.execution.measured(self._proprio())
+        self.listen("proprio", self._proprio())
         done = self.execution.cycle()
         assert done is not None  # a pose was measured above
         due, plan = done.due, done.plan
         about = due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id
         self.commands.append(Command(*header, self.cycle, *about))
+        self.listen("command", self.commands[-1])
         self.measured = self.rig.world.step(done.action)
         self.judge.update(self.cycle / HZ, self.measured, self.rig.world.ink)
         self.tick = due.tick + 1
@@ -121,12 +126,15 @@ class _Episode:
             self._ask(ChunkDone(*header, plan.newest_chunk, plan.stood))
 
     def _ask(self, message: Plan | ChunkDone) -> None:
+        self.listen("plan" if isinstance(message, Plan) else "chunk_done", message)
         if isinstance(message, Plan) and self.rig.mode == "async_rtr":
             self.decoding.receive(message, int)
         ask = self.scheduling.receive(message)
         if ask is None:
             return
-        self.execution.requested(Request(ask.chunk_id, self.number, self.cycle * PERIOD_NS, *ask))
+        request = Request(ask.chunk_id, self.number, self.cycle * PERIOD_NS, *ask)
+        self.listen("request", request)
+        self.execution.requested(request)
         self.flying.append((self.cycle + 1 + self.delay(ask.chunk_id), self._infer(ask)))
 
     def _infer(self, ask: Ask) -> Chunk:
@@ -137,6 +145,7 @@ class _Episode:
         return Chunk(*header, ask.chunk_id, self.tick, *about, 0.0, prediction.values)
 
     def _hand_over(self, chunk: Chunk) -> None:
+        self.listen("chunk", chunk)
         record = ChunkRecord(chunk.chunk_id, chunk.tick, raw=decode(chunk, self.decoding.codec))
         try:
             decoded = self.decoding.receive(chunk, int)
@@ -145,6 +154,7 @@ class _Episode:
                 record, handed=Rows(decoded.tick, decoded.action), arrival_tick=self.execution.plan.next_tick
             )
             message = ActionChunk(chunk.seq, self.number, chunk.t_ns, *decoded)
+            self.listen("action_chunk", message)
             self.scheduling.receive(message)
             self.execution.chunk(message)
         except (RefusedChunk, ValueError) as error:

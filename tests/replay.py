@@ -1,0 +1,92 @@
+"""Replaying recorded messages into a process without a daemon. Shared by the tests of nodes."""
+
+import os
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+from dora.testing import MockNode
+
+from operators.frame import frame_metadata
+from operators.messages import TOPICS, pack, unpack
+from operators.settings import Settings
+from studies.lockstep import Lockstep
+
+UNREPEATABLE = ("seq", "t_ns", "refine_ms", "inference_ms")  # counts of another process, and clocks
+
+
+class ReplayNode(MockNode):
+    """MockNode with what the real node has and it lacks: `send_output_raw`."""
+
+    def send_output_raw(self, output_id, data_length, metadata=None):
+        return _Sample(self, output_id, np.zeros(data_length, np.uint8), metadata)
+
+
+class _Sample:
+    def __init__(self, node, output, pixels, metadata):
+        self.node, self.output, self.pixels, self.metadata = node, output, pixels, metadata
+
+    def __enter__(self):
+        return self.pixels.data
+
+    def __exit__(self, *_):
+        self.node.outputs.setdefault(self.output, []).append((self.pixels, self.metadata))
+
+
+@cache
+def episode_messages(mode: str, delay: int = 8, seconds: float = 3.0, seed: int = 10_000) -> list[tuple[str, tuple]]:
+    """(topic, message) of the beginning of an episode, in the order processes would receive them."""
+    heard: list[tuple[str, tuple]] = []
+    config = Settings(time_limit_s=seconds)
+    Lockstep(config, mode).run(0, seed, lambda chunk: delay, lambda topic, message: heard.append((topic, message)))
+    return heard
+
+
+def events(messages: list[tuple[str, tuple]], inputs: dict[str, str]) -> list[tuple[str, pa.Array]]:
+    """Those messages whose topic feeds an input: `inputs` maps topic -> input id."""
+    return [(inputs[topic], pack(message)) for topic, message in messages if topic in inputs]
+
+
+def sent(node: MockNode, topic: str) -> list[tuple]:
+    """What a node sent, unpacked."""
+    return [unpack(TOPICS[topic].message, array) for array in node.outputs.get(topic, [])]
+
+
+def told(messages: list[tuple[str, tuple]], topic: str) -> list[tuple]:
+    """The messages of one topic."""
+    return [message for name, message in messages if name == topic]
+
+
+def assert_same(got: list[tuple], expected: list[tuple]) -> None:
+    """Bit-equal messages but for counts and clocks; names what moved, where, and by how much."""
+    assert len(got) == len(expected), f"expected {len(expected)} messages, got {len(got)}"
+    for number, (left, right) in enumerate(zip(got, expected, strict=True)):
+        for field in right._fields:  # pyright: ignore[reportAttributeAccessIssue]
+            if field in UNREPEATABLE:
+                continue
+            a, b = getattr(left, field), getattr(right, field)
+            if isinstance(b, np.ndarray):
+                assert a.shape == b.shape, f"message {number}: {field} has shape {a.shape}, expected {b.shape}"
+                moved = np.abs(a - b).max(initial=0)
+                assert np.array_equal(a, b.astype(a.dtype)), f"message {number}: {field} moved by {moved:.3g}"
+            else:
+                assert a == b, f"message {number}: {field} is {a}, expected {b}"
+
+
+def frame_event(source: str, pixels: np.ndarray, episode: int = 0, seq: int = 0, **wrong: object) -> dict:
+    """An INPUT event with a frame."""
+    height, width, _ = pixels.shape
+    metadata = {**frame_metadata(width, height, seq, episode, 0, 0), **wrong}
+    return {"type": "INPUT", "id": source, "value": pa.array(pixels.reshape(-1)), "metadata": metadata}
+
+
+def with_environment(values: dict[str, str], call: Callable[[], object]) -> object:
+    """Call with some environment variables set."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        return call()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,87 @@
+"""Lockstep episodes: reproducible, honest about seams, and true to the rules of sync and async."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from operators.metrics import episode_metrics
+from operators.settings import Settings
+from studies.evaluate import Evaluate, delay_cycles, evaluate
+from studies.lockstep import Lockstep
+
+SEED = 10_001
+
+
+def played(mode, delay=8, **settings):
+    return Lockstep(Settings(**settings), mode).run(0, SEED, lambda chunk: delay)
+
+
+def test_same_seed_same_bits():
+    left, right = played("async_rtr"), played("async_rtr")
+    assert np.array_equal(left.cycles.action, right.cycles.action) and np.array_equal(left.ink, right.ink)
+
+
+def test_naive_and_rtr_see_the_same_chunks_up_to_the_first_switch():
+    naive, rtr = played("async_naive"), played("async_rtr")
+    for left, right in zip(naive.chunks[:2], rtr.chunks[:2], strict=True):
+        assert left.raw.action.tobytes() == right.raw.action.tobytes()
+    assert naive.chunks[2].raw.action.tobytes() != rtr.chunks[2].raw.action.tobytes()
+
+
+@pytest.mark.parametrize("delay", [8, 16])
+def test_rtr_softens_the_seams_of_noisy_chunks(delay):
+    naive, rtr = (episode_metrics(played(mode, delay)) for mode in ("async_naive", "async_rtr"))
+    assert rtr["velocity_jump"] < 0.4 * naive["velocity_jump"]
+    assert rtr["velocity_jump_at_switch"] < 0.25 * naive["velocity_jump_at_switch"]
+
+
+def test_sync_chunks_start_where_the_robot_stands():
+    log = played("sync", noise=0)
+    for chunk in log.chunks[1:]:
+        before = log.cycles.action[log.cycles.tick < chunk.t0][-1]
+        assert np.linalg.norm(chunk.handed.action[0, :3] - before[:3]) < 2e-3
+        assert chunk.arrival_tick == chunk.t0
+    metrics = episode_metrics(log)
+    assert metrics["starved_percent"] == 0 and metrics["waiting_percent"] > 10 and metrics["success"] == 1
+
+
+def test_a_slow_policy_slows_the_robot_instead_of_starving_it():
+    metrics = episode_metrics(played("async_rtr", delay=36, noise=0))
+    assert metrics["starved_percent"] == 0 and 40 < metrics["feed_percent"] < 90 and metrics["success"] == 1
+
+
+def test_a_hopeless_policy_starves_brakes_and_goes_on():
+    log = played("async_rtr", delay=120, noise=0)
+    state = log.cycles.state
+    assert episode_metrics(log)["starved_percent"] > 10 and {"braking", "holding"} <= set(state)
+    starts = np.count_nonzero((state[1:] == "playing") & (state[:-1] == "holding"))
+    assert starts >= 2 and log.cycles.tick[-1] > 60
+
+
+def test_a_lost_chunk_is_asked_for_again():
+    log = Lockstep(Settings(request_timeout_ms=1000), "async_rtr").run(
+        0, SEED, lambda chunk: 10**6 if chunk == 3 else 8
+    )
+    assert log.score["done"] and 3 not in [chunk.chunk_id for chunk in log.chunks]
+
+
+def test_sent_equals_planned_for_the_expert_without_noise():
+    log = played("async_rtr", noise=0)
+    assert np.mean(log.cycles.clamped != 0) < 1e-3
+
+
+def test_evaluate_writes_intervals_and_resumes_from_traces(tmp_path):
+    options = Evaluate(episodes=2, seed=SEED, json=tmp_path / "a.json", trace=tmp_path / "trace", workers=1)
+    first = evaluate(options)
+    written = sorted(path.stat().st_mtime_ns for path in (tmp_path / "trace").glob("*_cycles.parquet"))
+    assert set(first["velocity_jump"]) == {"mean", "ci95", "n"} and first["velocity_jump"]["n"] == 2
+    assert "NaN" not in (tmp_path / "a.json").read_text() and len(written) == 2
+    again = evaluate(replace(options, json=None))
+    assert again["velocity_jump"] == first["velocity_jump"]
+
+
+@pytest.mark.parametrize("delay", ["", "eight", "lognormal", "hurricane:8", "-1"])
+def test_a_delay_that_is_none_is_refused(delay):
+    with pytest.raises(ValueError, match="--delay: expected"):
+        delay_cycles(delay, 0, 0, 0)

@@ -1,0 +1,132 @@
+"""Each process gets the recorded messages of an episode and must send, bit by bit, what was recorded."""
+
+import time
+
+import numpy as np
+import pytest
+
+from models.registry import make_policy
+from nodes import decoder, executor, policy, scheduler
+from operators.decoder_op import Operator as DecoderOperator
+from operators.messages import Fault, pack
+from operators.scheduler_op import Operator as SchedulerOperator
+from operators.settings import Settings
+from tests.replay import ReplayNode, assert_same, episode_messages, events, sent, told
+
+EXECUTOR = {"episode": "episode", "proprio": "proprio", "request": "request", "action_chunk": "action_chunk"}
+SCHEDULER = {"episode": "episode", "plan": "plan", "action_chunk": "action_chunk"}
+DECODER = {"episode": "episode", "plan": "executed", "chunk": "chunk"}
+
+
+def replayed(run, messages, inputs, config=None, wired=None):
+    node = ReplayNode(events(messages, inputs), node_config={"inputs": dict.fromkeys(wired or inputs.values(), "")})
+    run(node, config or Settings())
+    return node
+
+
+def operated(operator, messages, inputs):
+    node = ReplayNode([])
+    for source, array in events(messages, inputs):
+        operator.on_event({"type": "INPUT", "id": source, "value": array, "metadata": {}}, node.send_output)
+    return node
+
+
+@pytest.mark.parametrize("mode", ["sync", "async_naive", "async_rtr"])
+def test_executor(mode):
+    messages = episode_messages(mode)
+    node = replayed(executor.run, messages, EXECUTOR, Settings(clock="rig"))
+    assert_same(sent(node, "command"), told(messages, "command"))
+    assert_same(sent(node, "plan"), told(messages, "plan"))
+    assert_same(sent(node, "chunk_done"), told(messages, "chunk_done"))
+
+
+@pytest.mark.parametrize("mode", ["async_naive", "async_rtr"])
+def test_scheduler_asks_by_itself_while_the_robot_moves(mode):
+    messages = episode_messages(mode)
+    assert_same(sent(replayed(scheduler.run, messages, SCHEDULER), "request"), told(messages, "request"))
+
+
+def test_scheduler_waits_for_chunk_done_where_it_is_wired():
+    messages = episode_messages("sync")
+    inputs = {**SCHEDULER, "chunk_done": "chunk_done"}
+    assert_same(sent(replayed(scheduler.run, messages, inputs), "request"), told(messages, "request"))
+
+
+def test_decoder_refines_where_executed_is_wired():
+    messages = episode_messages("async_rtr")
+    assert_same(sent(replayed(decoder.run, messages, DECODER), "action_chunk"), told(messages, "action_chunk"))
+
+
+def test_decoder_only_decodes_where_it_is_not():
+    messages = episode_messages("async_naive")
+    inputs = {"episode": "episode", "chunk": "chunk"}
+    assert_same(sent(replayed(decoder.run, messages, inputs), "action_chunk"), told(messages, "action_chunk"))
+
+
+def test_operators_command_the_robot_exactly_as_nodes_do():
+    messages = episode_messages("async_rtr")
+    chunks = sent(operated(DecoderOperator(), messages, DECODER), "action_chunk")
+    assert_same(sent(operated(SchedulerOperator(), messages, SCHEDULER), "request"), told(messages, "request"))
+    assert_same(chunks, told(messages, "action_chunk"))
+    fed = [("action_chunk", chunks.pop(0)) if topic == "action_chunk" else (topic, m) for topic, m in messages]
+    node = replayed(executor.run, fed, EXECUTOR, Settings(clock="rig"))
+    assert_same(sent(node, "command"), told(messages, "command"))
+
+
+class Patient(ReplayNode):
+    """Waits before it stops, as long as a worker may need."""
+
+    def next(self, timeout=None):
+        event = super().next(timeout)
+        for _ in range(200 if event and event["type"] == "STOP" else 0):
+            if self.outputs:
+                break
+            time.sleep(0.02)
+        return event
+
+
+def test_policy_answers_a_request_with_the_expert_chunk():
+    messages = episode_messages("async_rtr")
+    episode, request, chunk = (told(messages, topic)[0] for topic in ("episode", "request", "chunk"))
+    seen = told(messages, "proprio")[1]  # asked in cycle 0, observed at the next
+    inputs = {"episode": episode, "proprio": seen, "request": request}
+    node = Patient([(source, pack(message)) for source, message in inputs.items()])
+    config = Settings(latency_ms=0)
+    policy.run(node, config, make_policy(config))
+    assert_same(sent(node, "chunk"), [chunk])
+
+
+def faults(node) -> list[tuple[str, int]]:
+    return [(fault.kind, fault.times) for fault in sent(node, "fault") if isinstance(fault, Fault)]
+
+
+def spoiled(messages, spoil):
+    """The episode with its third chunk replaced by what `spoil` makes of it."""
+    third = told(messages, "action_chunk")[2]
+    out = []
+    for topic, message in messages:
+        out.extend(spoil(message) if message is third else [(topic, message)])
+    return out
+
+
+BAD_CHUNKS = {
+    "NaN": (lambda c: [("action_chunk", c._replace(action=c.action * np.nan))], "action_chunk not finite"),
+    "duplicate": (lambda c: [("action_chunk", c), ("action_chunk", c)], "action_chunk duplicate"),
+    "old chunk": (lambda c: [("action_chunk", c._replace(chunk_id=0))], "chunk refused"),
+    "late": (lambda c: [("action_chunk", c._replace(tick=c.tick - 900))], "chunk refused"),
+    "gap": (lambda c: [("action_chunk", c._replace(tick=c.tick + 900))], "chunk refused"),
+    "foreign episode": (lambda c: [("action_chunk", c._replace(episode=7))], "action_chunk episode"),
+    "no rotation": (lambda c: [("action_chunk", c._replace(action=c.action * 0 + 0.3))], "chunk refused"),
+    "wrong topic": (lambda c: [("request", c)], "request schema"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CHUNKS)
+def test_a_bad_chunk_is_dropped_and_named_and_the_robot_unmoved_by_it(name):
+    spoil, kind = BAD_CHUNKS[name]
+    messages = [m for m in episode_messages("async_rtr") if m[0] != "request"]  # so that nothing paces the feed
+    node = replayed(executor.run, spoiled(messages, spoil), EXECUTOR, Settings(clock="rig"))
+    kept = spoiled(messages, lambda chunk: [(t, m) for t, m in spoil(chunk) if m is chunk])
+    clean = replayed(executor.run, kept, EXECUTOR, Settings(clock="rig"))
+    assert (kind, 1) in faults(node)
+    assert_same(sent(node, "command"), sent(clean, "command"))
