@@ -10,12 +10,15 @@ from operators.decode import Decoding
 from operators.settings import Settings
 
 
+INPUTS = Decoding.INPUTS
+
+
 def main() -> None:
     run(Node(), settings())
 
 
 def run(node: Node, config: Settings) -> None:
-    wire = Wire(node, "decoder", Decoding.INPUTS)
+    wire = Wire(node, "decoder", INPUTS)
     decoding = Decoding(config, make_codec)
     for _, message in wire.messages():
         decoded = wire.attempt("chunk dropped", decoding.receive, message, time.monotonic_ns)

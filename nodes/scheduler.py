@@ -7,12 +7,15 @@ from operators.schedule import Scheduling
 from operators.settings import Settings
 
 
+INPUTS = Scheduling.INPUTS
+
+
 def main() -> None:
     run(Node(), settings())
 
 
 def run(node: Node, config: Settings) -> None:
-    wire = Wire(node, "scheduler", Scheduling.INPUTS)
+    wire = Wire(node, "scheduler", INPUTS)
     scheduling = Scheduling(config, sync="chunk_done" in wire.inputs)
     for _, message in wire.messages():
         ask = scheduling.receive(message)

@@ -420,7 +420,7 @@ def _episodes(logs: Sequence[EpisodeLog], found: dict[str, Any]) -> list[str]:
     parts, size = [], 0
     for i, (log, episode) in enumerate(zip(logs, found["episodes"], strict=True)):
         if size > DETAIL_BYTES:
-            parts.append(f"<p class=note>{len(logs) - i} more episodes are in the tables and in report.json.</p>")
+            parts.append(f"<p class=note>Episodes not drawn here: {len(logs) - i}. See the tables and report.json.</p>")
             break
         parts.append(_episode(log, episode["metrics"], opened=i == 0))
         size += len(parts[-1])

@@ -18,7 +18,16 @@ settings.load_profile("repeatable")
 @pytest.fixture
 def dora_env(tmp_path: Path) -> dict[str, str]:
     """Environment for a `dora` of its own: home, coordinator port, no multicast, scripts of this interpreter first."""
-    home = tmp_path / "home"
+    return isolated(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def module_dora_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The same for all tests of a module."""
+    return isolated(tmp_path_factory.mktemp("dora") / "home")
+
+
+def isolated(home: Path) -> dict[str, str]:
     home.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

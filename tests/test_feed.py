@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from operators.feed import DECELERATION, STOPPING_ROWS, advance, pace, stopping_rate
+from operators.feed import DECELERATION, STOPPING_ROWS, advance, pace, stopping_rate, sustainable
 
 paces = st.one_of(st.just(1.0), st.sampled_from([0.05, 0.4, 0.6, 0.9]), st.floats(0.05, 1))
 # (rows the plan grows by, rate wished, cycles with it)
@@ -105,3 +105,21 @@ def test_a_slow_chunk_finds_the_robot_still_moving(due_in):
         position, rate = advance(position, rate, last, pace(last - position, due_in - cycle, slowest=0.4))
         assert rate >= 0.4 - 1e-9
     assert position < last
+
+
+def test_sustainable_is_full_rate_until_a_chunk_cannot_bridge_two_delays():
+    assert sustainable(48, 0) == sustainable(48, 21) == 1.0
+    assert sustainable(48, 22) < 1
+    assert sustainable(48, 60) == pytest.approx(43.5 / 120)
+
+
+@pytest.mark.parametrize("delay", [24, 36, 60, 100])
+@pytest.mark.parametrize("horizon", [24, 48])
+def test_chunks_asked_for_one_after_the_other_last_at_the_sustainable_rate(horizon, delay):
+    rate = sustainable(horizon, delay)
+    position, last, observed = 0.0, horizon - 1.0, 0.0
+    for _ in range(20):
+        observed, position = position, position + delay * rate  # asked at once, in the cycle the last one came
+        assert last - position >= STOPPING_ROWS - 1  # never brakes for want of rows
+        last = observed + horizon - 1
+    assert last - position < STOPPING_ROWS + delay * rate  # and no slower than needed

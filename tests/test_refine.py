@@ -67,7 +67,9 @@ def test_the_splice_is_executed_then_planned_then_predicted(method, t0, delay, l
     reused = min(expected_reuse(method, delay, margin), delay + left, H - 1)
     # H rows, each tick once, from the observation on.
     assert splice.tick == t0 and np.array_equal(splice.action[:, 0], np.arange(t0, t0 + H))
-    assert splice.action[:, 1].tolist() == [EXECUTED] * delay + [PLANNED] * (reused - delay) + [PREDICTED] * (H - reused)
+    assert splice.action[:, 1].tolist() == [EXECUTED] * delay + [PLANNED] * (reused - delay) + [PREDICTED] * (
+        H - reused
+    )
     assert np.array_equal(splice.action[:delay], executed.since(t0).action)  # bit by bit
     # Handed over: all that the codec made of the ticks to come.
     assert upcoming.tick == t0 + delay == planned.tick and len(upcoming) == H - delay

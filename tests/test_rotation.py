@@ -87,13 +87,26 @@ def test_relative_and_absolute_are_inverse():
         assert np.allclose(to_relative(action_from_pose(reference), reference), [0, 0, 0, *IDENTITY_6D, 0], atol=1e-6)
 
 
-def test_relative_means_base_axes_for_places_and_tool_axes_for_turns():
-    reference = np.array([1.0, 2.0, 3.0, 0, 0, np.pi / 2])  # the tool's x points along base y
-    pose = np.concatenate([[1.1, 2.0, 3.0], Rotation.from_euler("ZX", [90, 30], degrees=True).as_rotvec()])
+def test_relative_means_the_axes_of_the_reference_pose():
+    reference = np.array([1.0, 2.0, 3.0, 0, 0, np.pi / 2])  # its x points along base y, its y against base x
+    pose = np.concatenate([[1.1, 2.02, 3.003], Rotation.from_euler("ZX", [90, 30], degrees=True).as_rotvec()])
     relative = to_relative(action_from_pose(pose), reference)
-    assert np.allclose(relative[:3], [0.1, 0, 0], atol=1e-6)  # not turned into the tool frame
+    assert np.allclose(relative[:3], [0.02, -0.1, 0.003], atol=1e-6)  # R_ref^T (p - p_ref)
     expected = Rotation.from_euler("X", 30, degrees=True).as_matrix()  # R_ref^T R
     assert np.allclose(matrix_from_6d(relative[3:9]), expected, atol=1e-6)
+
+
+def test_relative_does_not_depend_on_where_the_base_stands():
+    """The same motion seen from a base that was moved and turned."""
+    turn, place = matrix_from_vector(np.array([0.3, -0.8, 1.1])), np.array([0.5, -0.2, 0.7])
+
+    def moved(pose: np.ndarray) -> np.ndarray:
+        turned = vector_from_matrix(turn @ matrix_from_vector(pose[..., 3:]))
+        return np.concatenate([pose[..., :3] @ turn.T + place, turned], -1)
+
+    here = to_relative(action_from_pose(POSES), POSES[77])
+    there = to_relative(action_from_pose(moved(POSES)), moved(POSES[77]))
+    assert np.allclose(here, there, atol=1e-6)
 
 
 def test_absolute_rotations_are_exact_whatever_was_predicted():

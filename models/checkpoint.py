@@ -1,0 +1,118 @@
+"""Checkpoints: `name.safetensors` beside `name.json`, both needed, and what is wrong with them in one line.
+
+The json says what the weights are (task, space, codec, metrics, configuration) and holds their hash: the first eight
+digits of the SHA-256 of the safetensors file. `kind:hash` names a codec, so that a latent of another one is recognised.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+FOLDER = Path(__file__).with_name("checkpoints")
+
+
+class BadCheckpoint(ValueError):
+    """A checkpoint that is missing, damaged or does not fit."""
+
+
+class Checkpoint(NamedTuple):
+    path: Path  # of the safetensors file
+    tensors: dict[str, Tensor]  # float32
+    about: dict[str, Any]  # the json
+
+    @property
+    def name(self) -> str:
+        """`kind:hash`."""
+        return f"{self.about['kind']}:{self.about['hash']}"
+
+    def fill(self, module: nn.Module, prefix: str = "") -> None:
+        """Put the tensors whose names begin with `prefix` into a module.
+
+        Raises:
+            BadCheckpoint: names or shapes are not the module's.
+        """
+        tensors = {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
+        expected = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+        found = {name: tuple(t.shape) for name, t in tensors.items()}
+        wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        if wrong:
+            name = wrong[0]
+            raise BadCheckpoint(
+                f"{self.path}: expected {prefix}{name} of shape {expected.get(name)}, got {found.get(name)}"
+            )
+        module.load_state_dict(tensors)
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], half: bool = True) -> str:
+    """Write a checkpoint -> its hash. Files appear whole or not at all.
+
+    Args:
+        path: without or with `.safetensors`.
+        about: goes into the json; must hold `kind`.
+        half: store floating point numbers in 16 bits.
+    """
+    path = path.with_suffix(".safetensors")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = save({name: _stored(t, half) for name, t in sorted(tensors.items())})
+    digest = sha256(whole).hexdigest()[:8]
+    _replace(path, whole)
+    _replace(path.with_suffix(".json"), json.dumps({**about, "hash": digest}, indent=1, default=str).encode() + b"\n")
+    return digest
+
+
+def read(path: Path) -> Checkpoint:
+    """Read and check a checkpoint.
+
+    Raises:
+        BadCheckpoint: a file is missing or damaged, or the two do not belong together.
+    """
+    path = path.with_suffix(".safetensors")
+    described = path.with_suffix(".json")
+    for file in (path, described):
+        if not file.is_file():
+            raise BadCheckpoint(f"{file}: expected a checkpoint ({path.name} and {described.name}), there is no such file")
+    whole = path.read_bytes()
+    try:
+        about = json.loads(described.read_text())
+        missing = [key for key in ("kind", "hash") if not isinstance(about.get(key), str)]
+    except (ValueError, AttributeError) as error:
+        raise BadCheckpoint(f"{described}: expected a JSON object, got {error}") from error
+    if missing:
+        raise BadCheckpoint(f"{described}: expected the keys kind and hash, {', '.join(missing)} is missing")
+    digest = sha256(whole).hexdigest()[:8]
+    if digest != about["hash"]:
+        raise BadCheckpoint(f"{path}: expected weights of hash {about['hash']} as {described.name} says, got {digest}")
+    try:
+        tensors = load(whole)
+    except SafetensorError as error:
+        raise BadCheckpoint(f"{path}: expected a safetensors file, got {error}") from error
+    return Checkpoint(path, {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, about)
+
+
+def require(checkpoint: Checkpoint, key: str, expected: str) -> None:
+    """Refuse a checkpoint that was made for another codec, encoder or space.
+
+    Raises:
+        BadCheckpoint: naming both.
+    """
+    found = checkpoint.about.get(key)
+    if found != expected:
+        raise BadCheckpoint(f"{checkpoint.path}: made for {key} {found}, but {key} is {expected}")
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    kept = tensor.detach().cpu().contiguous()
+    return kept.to(torch.float16) if half and kept.is_floating_point() else kept
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)

@@ -1,0 +1,149 @@
+"""Train the chunk VAE (`rtr train-vae`): mean L1 in normalised space + 1e-6 KL, AdamW, as published.
+
+Chunks come from the data set; a tenth of its episodes is held out. A part of each batch is turned slowly and given a
+moving gripper, which the task never does, so that the codec keeps working where it does. Optionally a part is spliced
+from two chunks with a seam as reuse makes them, and the target is the splice with the seam faded out: then refinement
+does not only pass a seam through a narrow code, it has learned to remove it.
+"""
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import pca
+from models.checkpoint import FOLDER, write
+from models.loop import Loop
+from models.samples import read_chunks
+from models.vae import Vae
+from operators.messages import ACTION_WIDTH, HORIZON
+from operators.rotation import matrix_from_6d, matrix_from_vector, sixd_from_matrix, vector_from_matrix
+
+ROTATION_SCALE, GRIPPER_SCALE = 0.1, 0.5
+FADE = 16  # rows in which a seam is faded out
+TURNED, SEAMED = 0.15, 0.5  # parts of a batch
+
+
+@dataclass(frozen=True)
+class TrainVae:
+    """Train the chunk VAE, or fit the PCA codec to the same chunks."""
+
+    data: Path = Path("out/dataset")
+    kind: str = "vae"
+    """vae, vae_seam (trained on spliced chunks too) or pca."""
+    steps: int = 20_000
+    batch: int = 128
+    rate: float = 1e-3
+    kl: float = 1e-6
+    architecture: dict[str, int] = field(default_factory=lambda: {"width": 64, "hidden": 256})
+    seed: int = 0
+    minutes: float = 10.0
+    """Of this piece; the next run goes on."""
+    out: Path = FOLDER
+    state: Path = Path("out/training")
+
+    def run(self) -> bool:
+        """One piece -> whether the checkpoint is written."""
+        if self.kind not in ("vae", "vae_seam", "pca"):
+            raise ValueError(f"expected a kind of vae, vae_seam or pca, got {self.kind}")
+        torch.set_num_threads(2)
+        train, held_out = (torch.from_numpy(chunks) for chunks in read_chunks(self.data))
+        vae = Vae(**self.architecture)
+        vae.shift.copy_(torch.cat([train[..., :3].mean((0, 1)), torch.tensor([1.0, 0, 0, 0, 1, 0, 0])]))
+        xyz = train[..., :3].std((0, 1))
+        vae.scale.copy_(torch.cat([xyz, torch.full((6,), ROTATION_SCALE), torch.tensor([GRIPPER_SCALE])]))
+        if self.kind == "pca":
+            about = {"task": "write_board", "chunks": len(train)}
+            pca.fit(torch.cat([train, turned(train, seeded(self.seed))]).numpy(), vae.shift.numpy(), vae.scale.numpy(), about, self.out)
+            return True
+        return self._train(vae, train, held_out)
+
+    def _train(self, vae: Vae, train: Tensor, held_out: Tensor) -> bool:
+        torch.manual_seed(self.seed)
+        for module in vae.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()  # pyright: ignore[reportCallIssue]
+        optimiser = torch.optim.AdamW(vae.parameters(), self.rate, fused=True)
+
+        def step(number: int, generator: torch.Generator) -> Tensor:
+            clean = train[torch.randint(len(train), (self.batch,), generator=generator)]
+            part = round(TURNED * self.batch)
+            clean = torch.cat([turned(clean[:part], generator), clean[part:]])
+            given = clean
+            if self.kind == "vae_seam":
+                part = round(SEAMED * self.batch)
+                spliced, faded = seamed(clean[-part:], generator)
+                given, clean = torch.cat([clean[:-part], spliced]), torch.cat([clean[:-part], faded])
+            mean, log_variance = vae.posterior(given)
+            noise = torch.randn(mean.shape, generator=generator)
+            rebuilt = vae.decode(mean + (log_variance / 2).exp() * noise)
+            kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum((1, 2)).mean()
+            return ((rebuilt - clean) / vae.scale).abs().mean() + self.kl * kl
+
+        configuration = f"{self.kind} {self.steps} {self.batch} {self.rate} {self.architecture} {self.seed}"
+        state = self.state / f"{self.kind}.safetensors"
+        loop = Loop(f"train {self.kind}", self.steps, state, {"vae": vae}, optimiser, step, configuration, self.seed, self.minutes)
+        finished = loop.run()
+        if finished:
+            settings = {k: v for k, v in asdict(self).items() if k not in ("data", "out", "state", "minutes")}
+            metrics = {**reconstruction(vae, held_out), "minutes": round(loop.seconds / 60, 1), "held_out": len(held_out)}
+            about = {"kind": self.kind, "task": "write_board", "architecture": self.architecture}
+            write(self.out / self.kind, vae.state_dict(), {**about, "metrics": metrics, "configuration": settings}, half=False)
+        return finished
+
+
+def reconstruction(vae: Vae, chunks: Tensor) -> dict[str, float]:
+    """Errors of encode-decode on chunks (n, 48, 10): distances of positions [mm] and angles [deg]."""
+    with torch.inference_mode():
+        rebuilt = vae.decode(vae.posterior(chunks)[0]).numpy()
+    distance = 1e3 * np.linalg.norm(rebuilt[..., :3] - chunks[..., :3].numpy(), axis=-1)
+    turn = np.swapaxes(matrix_from_6d(chunks[..., 3:9].numpy()), -1, -2) @ matrix_from_6d(rebuilt[..., 3:9])
+    angle = np.degrees(np.arccos(np.clip((np.trace(turn, axis1=-2, axis2=-1) - 1) / 2, -1, 1)))
+    return {
+        "mean_mm": round(float(distance.mean()), 4),
+        "p99_mm": round(float(np.quantile(distance, 0.99)), 4),
+        "p99_deg": round(float(np.quantile(angle, 0.99)), 4),
+    }
+
+
+def turned(chunks: Tensor, generator: torch.Generator) -> Tensor:
+    """Chunks (n, 48, 10) with a slow turn of some degrees and a gripper that moves or is partly closed."""
+    n = len(chunks)
+    time = torch.linspace(0, 1, HORIZON)[:, None]
+    start, end = (0.08 * torch.randn(n, 1, 3, generator=generator) for _ in range(2))
+    vector = start + (end - start) * time + 0.04 * torch.randn(n, 1, 3, generator=generator) * torch.sin(torch.pi * time)
+    six = sixd_from_matrix(matrix_from_vector(vector.numpy()) @ matrix_from_6d(chunks[..., 3:9].numpy()))
+    shut = torch.rand(n, 2, 1, generator=generator)
+    ramp = (4 * time + 2 - 4 * torch.rand(n, 1, 1, generator=generator)).clamp(0, 1)
+    gripper = shut[:, :1] + (shut[:, 1:] - shut[:, :1]) * ramp
+    return torch.cat([chunks[..., :3], torch.from_numpy(six).float(), gripper], -1)
+
+
+def seamed(chunks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Splice each chunk (n, 48, 10) at a random row with what an earlier prediction of it may have been.
+
+    Returns:
+        The splice, with a seam of some millimetres, and the same with the seam faded out over FADE rows: as JOIN=fade
+        does, new + (old - new)[seam] (1 - q(i / FADE)), q(u) = 10 u^3 - 15 u^4 + 6 u^5.
+    """
+    n = len(chunks)
+    rows = torch.arange(HORIZON)
+    seam = torch.randint(1, HORIZON - 8, (n, 1), generator=generator)
+    time = rows / HORIZON
+    bend = torch.stack([torch.ones(HORIZON), time, torch.cos(torch.pi * time)], -1)  # (48, 3)
+    size = 0.0025 * torch.rand(n, 1, 1, generator=generator)  # m
+    error = size * (bend @ torch.randn(n, 3, 3, generator=generator))  # (n, 48, 3)
+    old, new = torch.zeros_like(chunks), chunks
+    old[..., :3] = error
+    played = (rows < seam)[..., None]
+    u = ((rows - seam) / FADE).clamp(0, 1)[..., None]
+    at_seam = old.gather(1, seam[..., None].expand(-1, -1, ACTION_WIDTH))
+    faded = new + torch.where(played, old, at_seam * (1 - (10 * u**3 - 15 * u**4 + 6 * u**5)))
+    return new + torch.where(played, old, torch.zeros(())), faded
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

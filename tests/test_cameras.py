@@ -1,0 +1,75 @@
+"""Frames: drawn from scenes, sent with dora-hub's metadata, refused when they are not what they say."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nodes import camera_sim
+from operators.edge import Edge
+from operators.frame import Frame, frame_metadata, read_frame
+from operators.messages import BadMessage, pack
+from operators.settings import Settings
+from tests.replay import ReplayNode, episode_messages, told
+from tests.test_robot import SEED, start
+
+PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+
+
+@pytest.mark.parametrize("camera", ["front", "wrist"])
+def test_a_camera_draws_the_scene_it_receives(camera):
+    from operators.messages import Scene
+    from simulation.tasks import make_task
+
+    task = make_task("write_board", SEED, "random")
+    qpos, no_ink = np.append(task.home_q, 0.0), (np.zeros((0, 2)), np.zeros(0, int))
+    scene = Scene(0, 0, 123, 7, qpos, task.board_pose, task.target, *no_ink)
+    node = ReplayNode(
+        [("episode", pack(start())), ("scene", pack(scene))],
+        node_config={"inputs": dict.fromkeys(camera_sim.INPUTS, ""), "outputs": [f"frame_{camera}", "fault"]},
+    )
+    camera_sim.run(node, Settings(image_width=64, image_height=48))
+    [(pixels, metadata)] = node.outputs[f"frame_{camera}"]
+    frame = read_frame(pa.array(pixels), metadata, episode=0)
+    assert frame.pixels.shape == (48, 64, 3) and (frame.tick, frame.t_ns) == (7, 123)
+    assert frame.pixels.std() > 10  # a picture, not a blank
+
+
+def test_a_frame_is_a_view_of_what_was_received():
+    array = pa.array(PIXELS.reshape(-1))
+    frame = read_frame(array, frame_metadata(6, 4, 0, 0, 0, 0), episode=0)
+    assert frame.pixels.ctypes.data == array.buffers()[1].address and not frame.pixels.flags.writeable
+
+
+WRONG = {
+    "size": {"width": 7},
+    "metadata": {"width": "6"},
+    "episode": {"episode": 3},
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_frame_that_lies_is_refused(kind):
+    metadata = {**frame_metadata(6, 4, 0, 0, 0, 0), **WRONG[kind]}
+    with pytest.raises(BadMessage) as refused:
+        read_frame(pa.array(PIXELS.reshape(-1)), metadata, episode=0)
+    assert refused.value.kind == kind
+
+
+def test_floats_are_no_pixels_and_the_edge_counts_them():
+    edge = Edge("policy", {"frame_front": Frame})
+    assert edge.read("frame_front", pa.array([0.5] * 72), frame_metadata(6, 4, 0, -1, 0, 0)) is None
+    assert edge.counts == {"frame_front schema": 1}
+
+
+def test_a_policy_that_needs_frames_refuses_stale_ones():
+    from nodes.policy import Seen
+
+    messages = episode_messages("async_rtr")
+    seen = Seen(("front",), stale_ms=200)
+    for topic in ("episode", "proprio", "request"):
+        seen.receive(topic, told(messages, topic)[0])
+    with pytest.raises(ValueError, match="expected a frame of front under 200 ms old, got inf ms"):
+        seen.take(now_ns=10**9)
+    seen.receive("request", told(messages, "request")[0])
+    seen.receive("frame_front", Frame(PIXELS, 0, 0, 0, t_ns=10**9))
+    assert seen.take(now_ns=10**9 + 10**8) is not None

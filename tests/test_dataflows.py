@@ -1,0 +1,89 @@
+"""The graphs: valid, true to their siblings, and wired to what the processes read and send."""
+
+import importlib
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from operators.messages import TOPICS
+from operators.settings import Settings
+
+GRAPHS = sorted(Path("dataflows").glob("*.yml"))
+MODULES = {"rtr-robot-sim": "robot_sim", "rtr-camera-sim": "camera_sim"}
+
+
+def load(name):
+    return yaml.safe_load((Path("dataflows") / name).read_text())
+
+
+def nodes(graph):
+    return {node["id"]: node.get("operator", node) for node in graph["nodes"]}
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda path: path.stem)
+def test_dora_finds_every_graph_valid(graph, dora_env):
+    done = subprocess.run(["dora", "validate", graph], env=dora_env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "wiring OK" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda path: path.stem)
+def test_variables_have_the_defaults_of_the_settings(graph):
+    defaults = {field.name.upper(): field.default for field in fields(Settings)}
+    for name, text in load(graph.name)["env"].items():
+        value = f"{defaults[name]:g}" if isinstance(defaults[name], float) else defaults[name]
+        assert text == f"${{{name}:-{value}}}"
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda path: path.stem)
+def test_each_reader_of_a_variable_finds_it_in_the_graph(graph):
+    wired = load(graph.name)
+    missing = {field.name.upper() for field in fields(Settings)} - set(wired["env"])
+    unread = set() if "executed" in nodes(wired)["decoder"]["inputs"] else {"REFINE", "MARGIN"}
+    unread |= {"EXECUTION_HORIZON"} if "chunk_done" in nodes(wired)["scheduler"]["inputs"] else {"SETTLE"}
+    assert missing == unread
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda path: path.stem)
+def test_ports_are_those_the_processes_know(graph):
+    for name, node in nodes(load(graph.name)).items():
+        assert all({"source", "queue_size"} <= set(edge) for edge in node["inputs"].values()), name
+        assert all(output in TOPICS or output.startswith("frame_") for output in node["outputs"]), name
+        if "path" in node:
+            stem = MODULES.get(node["path"], node["path"].removeprefix("rtr-"))
+            assert set(node["inputs"]) <= set(importlib.import_module(f"nodes.{stem}").INPUTS), name
+
+
+def edges(name):
+    wired = nodes(load(name))
+    return {(node, port, edge["source"]) for node in wired for port, edge in wired[node]["inputs"].items()}
+
+
+def test_async_rtr_is_async_naive_and_one_edge():
+    assert edges("async_rtr.yml") - edges("async_naive.yml") == {("decoder", "executed", "executor/plan")}
+    assert edges("async_naive.yml") < edges("async_rtr.yml")
+
+
+def test_sync_is_async_naive_and_one_edge():
+    assert edges("sync.yml") - edges("async_naive.yml") == {("scheduler", "chunk_done", "executor/chunk_done")}
+    assert edges("async_naive.yml") < edges("sync.yml")
+
+
+def test_operators_are_wired_as_the_nodes_are():
+    assert edges("async_rtr_operators.yml") == edges("async_rtr.yml")
+    swapped = {node["id"] for node in load("async_rtr_operators.yml")["nodes"] if "operator" in node}
+    assert swapped == {"decoder", "scheduler"}
+
+
+def test_the_policy_never_hears_of_the_scene():
+    for graph in GRAPHS:
+        sources = {source for node, _, source in edges(graph.name) if node == "policy"}
+        assert not sources & {"robot/scene", "robot/score"}
+
+
+def test_the_readme_holds_the_table_of_variables():
+    from operators.settings import table
+
+    assert table() in Path("README.md").read_text()

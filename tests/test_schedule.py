@@ -1,0 +1,232 @@
+"""When chunks are asked for: the rules one by one, then a loop of scheduler and plan with chunks that take long."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators.feed import STOPPING_ROWS
+from operators.messages import ActionChunk, ChunkDone, Episode, Plan
+from operators.plan import hold, newest
+from operators.rotation import action_from_pose
+from operators.rows import rows
+from operators.schedule import DECAY, HISTORY, SLACK_ROWS, Ask, Schedule, Scheduling
+from operators.settings import Settings
+
+ENOUGH = 100  # planned rows
+NONE = np.zeros((0, 10), np.float32)
+
+
+def asked(schedule: Schedule, cycle: int, tick: int, planned: int = 0) -> tuple[Schedule, Ask]:
+    schedule, ask = schedule.moving(cycle, tick, planned)
+    assert ask is not None
+    return schedule, ask
+
+
+# --- Async --------------------------------------------------------------------------------------------------------
+
+
+def test_async_asks_at_once_then_when_the_execution_horizon_has_run():
+    schedule, ask = asked(Schedule(execution_horizon=24), cycle=0, tick=0)
+    assert ask == Ask(chunk_id=0, tick=0, expected_delay=8, waits=False)
+    schedule = schedule.answered(0, cycle=8)
+    assert schedule.moving(31, 23, ENOUGH)[1] is None
+    assert asked(schedule, 32, 24, ENOUGH)[1] == Ask(1, 24, 8, False)
+    assert schedule.moving(500, 23, ENOUGH)[1] is None  # ticks, not cycles: a robot that is held needs nothing
+
+
+def test_async_asks_earlier_where_the_rows_would_not_last():
+    schedule = asked(Schedule(), 0, 0)[0].answered(0, 8)
+    needed = 8 + STOPPING_ROWS + SLACK_ROWS
+    assert schedule.moving(9, 1, int(np.ceil(needed)))[1] is None
+    assert schedule.moving(9, 1, int(np.ceil(needed)) - 1)[1] is not None
+
+
+def test_async_has_one_request_out_at_a_time():
+    schedule, _ = asked(Schedule(timeout=180), 10, 0)
+    for cycle in (11, 100, 189):
+        assert schedule.moving(cycle, 90, 0) == (schedule, None)
+
+
+# --- Sync ---------------------------------------------------------------------------------------------------------
+
+
+def test_sync_asks_when_the_robot_has_stood_for_settle_cycles():
+    schedule = Schedule(settle=12)
+    assert schedule.standing(40, 0, stood=11) == (schedule, None)
+    schedule, ask = schedule.standing(41, 0, stood=12)
+    assert ask == Ask(0, 0, 8, waits=True)
+    assert schedule.standing(42, 0, stood=13) == (schedule, None)  # it is out
+    schedule = schedule.answered(0, 50)
+    assert schedule.standing(51, 0, stood=0)[1] is None  # moving
+    assert schedule.standing(120, 48, stood=12)[1] == Ask(1, 48, 9, waits=True)
+
+
+# --- Lost and late answers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_an_answer_that_does_not_come_is_asked_for_again_under_a_new_number(sync):
+    def look(schedule: Schedule, cycle: int) -> tuple[Schedule, Ask | None]:
+        return schedule.standing(cycle, 7, 99) if sync else schedule.moving(cycle, 7, ENOUGH)
+
+    schedule = replace(Schedule(timeout=180, execution_horizon=1), asked_tick=-50)
+    schedule, first = look(schedule, 100)
+    assert first is not None and look(schedule, 279)[1] is None
+    schedule, second = look(schedule, 280)
+    assert second is not None and (first.chunk_id, second.chunk_id) == (0, 1)
+    assert look(schedule, 281)[1] is None and look(schedule, 460)[1] is not None
+
+
+def test_an_answer_to_an_older_request_changes_nothing():
+    schedule, _ = asked(Schedule(timeout=180), 0, 0)
+    schedule, _ = asked(schedule, 180, 0)  # the first one counts as lost
+    assert schedule.answered(0, 190) is schedule
+    answered = schedule.answered(1, 200)
+    assert answered.asked_cycle is None and answered.delays[-1] == 20
+    assert answered.answered(1, 201) is answered  # nor does a second answer to the same
+
+
+# --- Expected delay -----------------------------------------------------------------------------------------------
+
+
+def test_the_first_measured_delay_replaces_the_guess():
+    schedule, _ = asked(Schedule(), 5, 0)
+    assert schedule.expected_delay == 8
+    assert schedule.answered(0, 45).delays == (40,)
+
+
+def test_the_expected_delay_is_a_decaying_high_quantile():
+    def expected(*delays: int) -> int:
+        return replace(Schedule(), delays=delays).expected_delay
+
+    usual = (10,) * 20
+    assert expected(*usual, 30) == 30  # 1 of a weight of 8.9 in all: over a tenth
+    assert expected(*usual, 30, 10) == 10  # 0.9 of 9.02: under a tenth, and forgotten
+    assert expected(*usual, 30, 30, 10) == 30 and expected(*usual, 5) == 10
+    # From slow to fast: the slow ones have 10.1 % of the weight after 19 fast ones, 9.0 % after 20.
+    assert expected(*[12] * 12, *[8] * 19) == 12 and expected(*[12] * 12, *[8] * 20) == 8
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=40))
+def test_the_expected_delay_is_one_that_was_measured_and_the_history_is_bounded(delays):
+    schedule = Schedule()
+    for number, delay in enumerate(delays):
+        schedule, _ = asked(schedule, 1000 * number, 1000 * number)
+        schedule = schedule.answered(number, 1000 * number + delay)
+    assert schedule.delays == tuple(delays[-HISTORY:]) and schedule.expected_delay in schedule.delays
+    weights = DECAY ** np.arange(len(schedule.delays))[::-1]
+    below = np.array(schedule.delays) <= schedule.expected_delay
+    assert weights[below].sum() >= 0.9 * weights.sum() - 1e-9
+
+
+# --- Messages -----------------------------------------------------------------------------------------------------
+
+
+def plan_message(cycle: int, tick: int, planned: int) -> Plan:
+    return Plan(0, 0, 0, cycle, tick, "playing", NONE, np.zeros((planned, 10), np.float32), np.zeros(planned, np.int64))
+
+
+def test_async_listens_to_plans_and_sync_to_chunk_done():
+    done = ChunkDone(0, 0, 0, -1, 12)
+    eager, patient = Scheduling(Settings(), sync=False), Scheduling(Settings(), sync=True)
+    assert eager.receive(done) is None and eager.receive(plan_message(3, 0, 0)) == Ask(0, 0, 8, False)
+    assert patient.receive(plan_message(3, 5, 0)) is None and patient.receive(done) == Ask(0, 5, 8, True)
+
+
+def test_settings_reach_the_schedule():
+    scheduling = Scheduling(Settings(execution_horizon=10, settle=2, request_timeout_ms=500), sync=False)
+    assert scheduling.receive(plan_message(0, 0, 0)) and scheduling.receive(plan_message(29, 0, 0)) is None
+    assert scheduling.receive(plan_message(30, 0, 0)) == Ask(1, 0, 8, False)  # 500 ms are 30 cycles
+    scheduling.receive(ActionChunk(0, 0, 0, 1, 0, 0, 0.0, NONE))
+    assert scheduling.expected_delay == 8 and scheduling.receive(plan_message(31, 9, ENOUGH)) is None
+    assert scheduling.receive(plan_message(32, 10, ENOUGH)) is not None
+    patient = Scheduling(Settings(settle=2), sync=True)
+    assert patient.receive(ChunkDone(0, 0, 0, -1, 1)) is None and patient.receive(ChunkDone(0, 0, 0, -1, 2))
+
+
+def test_an_episode_makes_a_fresh_start():
+    scheduling = Scheduling(Settings(), sync=False)
+    scheduling.receive(plan_message(3, 0, 0))
+    scheduling.receive(plan_message(53, 0, 0))
+    scheduling.receive(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, NONE))
+    assert scheduling.expected_delay == 50
+    scheduling.receive(Episode(0, 1, 0, "start", 1, "write_board", "random", "", False))
+    assert scheduling.expected_delay == 8 and scheduling.receive(plan_message(1, 0, 0)) == Ask(0, 0, 8, False)
+
+
+# --- Scheduler and plan together ----------------------------------------------------------------------------------
+
+START = action_from_pose(np.array([0.4, 0.0, 0.2, 0, 3.0, 0]))
+
+
+def run(delay: Callable[[int], int], cycles: int, slowest: float = 0.4) -> tuple[list[str], list[int], list[int]]:
+    """States, ticks and the cycles of requests; chunks are 48 rows of one line and come `delay(chunk_id)` later."""
+    scheduling, plan, coming = Scheduling(Settings(), sync=False), hold(START), {}
+    states, ticks, requests = [], [], []
+    for cycle in range(cycles):
+        if cycle in coming:
+            chunk_id, t0 = coming.pop(cycle)
+            action = np.repeat(START[None], 48, 0)
+            action[:, 1] = 1e-3 * np.arange(t0, t0 + 48)
+            scheduling.receive(ActionChunk(0, 0, 0, chunk_id, t0, t0, 0.0, action))
+            plan = plan.receive(rows(t0, action), chunk_id, newest)
+        plan, due = plan.step(slowest)
+        states.append(due.state)
+        ticks.append(due.tick)
+        # The path is the line, at whatever speed: y = 1 mm a tick.
+        assert due.tick < 0 or due.planned[1] == pytest.approx(1e-3 * plan.position, abs=1e-6)
+        ask = scheduling.receive(plan_message(cycle, plan.next_tick, len(plan.planned)))
+        if ask:
+            plan = plan.request(ask.expected_delay, ask.waits)
+            requests.append(cycle)
+            coming[cycle + 1 + delay(ask.chunk_id)] = ask.chunk_id, plan.next_tick
+    return states, ticks, requests
+
+
+def after_start(states: list[str]) -> set[str]:
+    return set(states[states.index("playing") :])
+
+
+@pytest.mark.parametrize("delay", [0, 6, 8, 16, 24, 30, 36])
+def test_chunks_that_take_up_to_600_ms_never_starve_the_robot(delay):
+    states, ticks, requests = run(lambda _: delay, cycles=1200)
+    assert after_start(states) == {"playing"}
+    assert len(requests) >= 1200 // max(40, 2 * (delay + 1)) and np.diff(ticks).max() == 1
+    if delay <= 16:  # fast enough for full speed, and asked for once an execution horizon
+        assert ticks[-1] - ticks[-601] == 600
+        assert all(later - earlier == 24 for earlier, later in pairwise(requests[3:]))
+
+
+@pytest.mark.parametrize("delay", [90, 120])
+def test_chunks_that_take_too_long_starve_it_and_it_goes_on(delay):
+    states, ticks, requests = run(lambda _: delay, cycles=2000)
+    assert after_start(states) == {"playing", "braking", "holding"}
+    assert len(requests) >= 2000 // (delay + 60)
+    for first, last in pairwise(range(0, 2001, 250)):
+        assert ticks[last - 1] > ticks[first] + 20  # never stuck
+    braking = [i for i, state in enumerate(states) if state == "braking"]
+    assert not any(states[i + 1] == "holding" and states[i - 1] == "playing" for i in braking)  # never abruptly
+
+
+def test_without_slowing_down_36_cycles_are_too_long():
+    states, _, _ = run(lambda _: 36, cycles=1200, slowest=1.0)
+    assert "braking" in after_start(states)
+
+
+def test_a_lost_chunk_is_asked_for_again_and_the_robot_goes_on():
+    states, ticks, requests = run(lambda chunk_id: 10_000 if chunk_id == 4 else 8, cycles=1000)
+    lost = requests[4]
+    assert requests[5] - lost == 300 and set(states[lost + 60 : lost + 300]) == {"holding"}
+    assert set(states[lost + 340 :]) == {"playing"} and ticks[-1] > 500
+
+
+def test_a_spike_slows_the_robot_only_for_a_while():
+    states, ticks, _ = run(lambda chunk_id: 60 if chunk_id == 6 else 6, cycles=2000)
+    assert "holding" in after_start(states)
+    assert ticks[-1] - ticks[-301] == 300
