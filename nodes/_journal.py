@@ -2,13 +2,25 @@
 
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from operators.episode_log import ChunkRecord, EpisodeLog, cycles_from_commands, measured_from_proprio
-from operators.messages import HZ, ActionChunk, Chunk, Command, Episode, Fault, Proprio, Request, Scene, Score, Stats
+from operators.episode_log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
+from operators.messages import (
+    HZ,
+    ActionChunk,
+    Chunk,
+    Command,
+    Episode,
+    Fault,
+    Plan,
+    Proprio,
+    Request,
+    Scene,
+    Score,
+    Stats,
+)
 from operators.metrics import second_difference_mm
 from operators.rows import Rows
 
@@ -26,12 +38,15 @@ class Journal:
         self._proprio: list[Proprio] = []
         self._chunks: dict[int, ChunkRecord] = {}
         self._scene: Scene | None = None
+        self._plan_time = PlanTimeBuilder()
 
     def receive(self, message: Any) -> None:
         self.heard[type(message)] += 1
         match message:
             case Command():
                 self._command(message)
+            case Plan():
+                self._plan(message)
             case Proprio():
                 self._proprio.append(message)
             case Scene():
@@ -60,10 +75,11 @@ class Journal:
         last = self._commands[-HZ:]
         if not last:
             return "waiting for the first command"
-        played = np.array([after.planned for before, after in pairwise(last) if after.tick > before.tick])
-        jump = np.nanmax(second_difference_mm(played)) if len(played) > 2 else 0.0
+        played = self._plan_time.build().action[-HZ:]
+        jump = np.nanmax(second_difference_mm(played), initial=0.0)
         starved = sum(c.state in ("braking", "holding") for c in last if c.tick >= 0)
-        delay = [c.arrival_tick - c.t0 for c in self._chunks.values() if c.arrival_tick is not None]
+        arrived = self._plan_time.arrival_tick
+        delay = [arrived[c.chunk_id] - c.t0 for c in self._chunks.values() if c.chunk_id in arrived]
         return (
             f"tick {last[-1].tick:5d}   delay {(delay or [0])[-1]:2d} ticks   velocity jump {jump:5.2f} mm/tick"
             f"   starved {starved:2d} cycles   {last[-1].state}"
@@ -71,11 +87,13 @@ class Journal:
 
     def log(self) -> EpisodeLog:
         scene, score = self._scene, self.score
-        nothing = np.zeros((0, 2), np.float32)
+        nothing, arrived = np.zeros((0, 2), np.float32), self._plan_time.arrival_tick
         return EpisodeLog(
             meta={**self._about, "episode": self.start.episode, "seed": self.start.seed, "targets": self.start.targets},
             cycles=cycles_from_commands(self._commands),
-            chunks=list(self._chunks.values()),
+            chunks=[replace(c, arrival_tick=arrived.get(c.chunk_id)) for c in self._chunks.values()],
+            plan=self._plan_time.build(),
+            reference_rotation=self._reference_rotation(),
             proprio=measured_from_proprio(self._proprio),
             score=dict(zip(score.name, map(float, score.value), strict=True)) if score else {},
             faults=self.faults,
@@ -84,11 +102,25 @@ class Journal:
             pen_down=scene.pen_down if scene else np.zeros(0, np.int64),
         )
 
+    def _reference_rotation(self) -> np.ndarray | None:
+        if self._scene is None:
+            return None
+        from simulation.tasks import make_task  # only where there is a simulation
+
+        return make_task(self.start.task, self.start.seed, self.start.targets).reference_rotation
+
     def _command(self, message: Command) -> None:
         self._commands.append(message)
         chunk = self._chunks.get(message.chunk_id)
         if chunk and chunk.takeover_ns is None:
-            self._chunks[message.chunk_id] = replace(chunk, arrival_tick=message.tick, takeover_ns=message.t_ns)
+            self._chunks[message.chunk_id] = replace(chunk, takeover_ns=message.t_ns)
+
+    def _plan(self, message: Plan) -> None:
+        command = self._commands[-1] if self._commands else None
+        if command is None or command.cycle != message.cycle:
+            return  # a lost command; the next plan reaches back over it
+        executed = Rows(message.tick - len(message.executed), message.executed)
+        self._plan_time.add(command.tick, command.planned, executed, message.chunk_id)
 
     def _note(self, chunk_id: int, t0: int, **stations: Any) -> None:
         known = self._chunks.get(chunk_id)

@@ -9,7 +9,6 @@ from nodes._wire import Wire, settings
 from operators.decode import Decoding
 from operators.settings import Settings
 
-
 INPUTS = Decoding.INPUTS
 
 

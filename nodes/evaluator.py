@@ -12,25 +12,18 @@ from nodes._video import Video
 from nodes._wire import Wire, settings
 from operators.episode_log import EpisodeLog
 from operators.frame import Frame
-from operators.messages import ActionChunk, Chunk, Command, Episode, Fault, Proprio, Request, Scene, Score, Stats
+from operators.messages import TOPICS, Episode, Fault, Proprio, Stats
 from operators.settings import Settings
 from recordings.trace import save
 
+HEARD = ("proprio", "scene", "score", "command", "plan", "request", "chunk", "action_chunk")
+NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor")
 INPUTS = {
     "frame_front": Frame,
     "frame_wrist": Frame,
-    "proprio": Proprio,
-    "scene": Scene,
-    "score": Score,
-    "command": Command,
-    "request": Request,
-    "chunk": Chunk,
-    "action_chunk": ActionChunk,
+    **{topic: TOPICS[topic].message for topic in HEARD},
     "executor_stats": Stats,
-    **{
-        f"{node}_fault": Fault
-        for node in ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor")
-    },
+    **{f"{node}_fault": Fault for node in NODES},
 }
 SHOWN = ("task", "policy", "noise", "latency_ms", "latency_trace", "codec", "refine", "margin", "join")
 AGAIN_S = 0.5  # a start is sent again until the robot has answered it

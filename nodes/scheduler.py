@@ -6,7 +6,6 @@ from nodes._wire import Wire, settings
 from operators.schedule import Scheduling
 from operators.settings import Settings
 
-
 INPUTS = Scheduling.INPUTS
 
 

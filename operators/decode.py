@@ -44,7 +44,9 @@ def interpolate(relative: np.ndarray, rate_hz: float) -> np.ndarray:
     time = np.minimum(np.arange(len(relative) * factor) / factor, len(relative) - 1)
     at = np.floor(time).astype(int)
     u = (time - at)[:, None]
-    before, here, after, later = (relative[np.clip(at + k, 0, len(relative) - 1)] for k in (-1, 0, 1, 2))
+    first, last = relative[:2], relative[-2:]  # go on at constant velocity beyond both ends
+    knots = np.concatenate([2 * first[:1] - first[-1:], relative, 2 * last[-1:] - last[:1], relative[-1:]])
+    before, here, after, later = (knots[at + k] for k in range(4))
     slope, next_slope = (after - before) / 2, (later - here) / 2
     hermite = ((2 * u - 3) * u**2 + 1) * here + ((u - 2) * u + 1) * u * slope
     dense = hermite + (3 - 2 * u) * u**2 * after + (u - 1) * u**2 * next_slope

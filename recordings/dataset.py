@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recordings._lossless import DamagedVideo, read_video
@@ -127,7 +128,7 @@ class Dataset:
         numbers = {name: kind for name, kind in self.features.items() if kind["dtype"] != "video"}
         if set(table.column_names) != set(numbers):
             raise DamagedDataset(about.data, *_difference(numbers, table.column_names))
-        table = table.filter(pa.compute.equal(table["episode_index"], episode))
+        table = table.filter(pc.field("episode_index") == episode)
         if len(table) != about.length:
             raise DamagedDataset(about.data, f"{about.length} rows of episode {episode}", str(len(table)))
         rows = {name: _values(about.data, table[name], name, kind) for name, kind in numbers.items()}
@@ -194,7 +195,7 @@ def read_table(path: Path) -> pa.Table:
         DamagedDataset: it is missing, cut off, or has nulls.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = pq.ParquetFile(path).read()
     except FileNotFoundError:
         raise DamagedDataset(path, "a Parquet file", "nothing there") from None
     except (pa.ArrowException, OSError) as error:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -88,7 +88,7 @@ def collect(options: Collect) -> None:
 
 
 def features(options: Collect) -> dict[str, Feature]:
-    """What a row holds. Poses in the base frame, times in ticks of 1/60 s; `label.*` is what only a simulation knows."""
+    """What a row holds: poses in the base frame, times in ticks of 1/60 s. `label.*` only a simulation knows."""
     pictures = {CAMERA + name: camera_feature(options.image, options.image, options.fps) for name in CAMERAS}
     joints = [f"joint_{i}" for i in range(1, 7)]
     return {
@@ -216,7 +216,7 @@ def _check(options: Collect) -> None:
     if options.seed not in COLLECTING_SEEDS or last not in COLLECTING_SEEDS:
         allowed = f"seeds {COLLECTING_SEEDS[0]} to {COLLECTING_SEEDS[-1]} (higher ones tune and evaluate)"
         raise ValueError(f"expected {allowed}, got {options.seed} to {last}")
-    if options.fps < 1 or HZ % options.fps or REPLAN % (HZ // options.fps):
+    if options.fps < 1 or HZ % options.fps:
         raise ValueError(f"--fps: expected a divisor of {HZ} such as 10, 15, 20 or 30, got {options.fps}")
     if not 0 <= options.recovery <= 1:
         raise ValueError(f"--recovery: expected a share from 0 to 1, got {options.recovery}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.registry import make_codec, make_policy
 from operators.decode import Decoding, decode
-from operators.episode_log import ChunkRecord, EpisodeLog, cycles_from_commands, measured_from_proprio
+from operators.episode_log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
 from operators.execution import Execution
 from operators.frame import Frame
 from operators.messages import HZ, ActionChunk, Chunk, ChunkDone, Command, Episode, Plan, Proprio, Request, Scene
@@ -79,6 +79,7 @@ class _Episode:
         self.proprio: list[Proprio] = []
         self.chunks: list[ChunkRecord] = []
         self.faults: list[tuple[int, str, str, str]] = []
+        self.plan_time = PlanTimeBuilder()
 
     def run(self) -> EpisodeLog:
         self.listen("episode", self.episode)
@@ -101,6 +102,7 @@ class _Episode:
             pen_down=np.array(world.pen_down, np.int64),
             reference_rotation=self.task.reference_rotation,
             faults=self.faults,
+            plan=self.plan_time.build(),
         )
 
     def _cycle(self) -> None:
@@ -113,6 +115,7 @@ class _Episode:
         done = self.execution.cycle()
         assert done is not None  # a pose was measured above
         due, plan = done.due, done.plan
+        self.plan_time.add(due.tick, due.planned, plan.executed, plan.owners())
         about = due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id
         self.commands.append(Command(*header, self.cycle, *about))
         self.listen("command", self.commands[-1])
@@ -150,13 +153,13 @@ class _Episode:
         try:
             decoded = self.decoding.receive(chunk, int)
             assert decoded is not None and self.execution.plan is not None
-            record = replace(
-                record, handed=Rows(decoded.tick, decoded.action), arrival_tick=self.execution.plan.next_tick
-            )
+            record = replace(record, handed=Rows(decoded.tick, decoded.action))
             message = ActionChunk(chunk.seq, self.number, chunk.t_ns, *decoded)
             self.listen("action_chunk", message)
             self.scheduling.receive(message)
+            takeover = self.execution.plan.next_tick
             self.execution.chunk(message)
+            record = replace(record, arrival_tick=takeover)
         except (RefusedChunk, ValueError) as error:
             self.faults.append((self.cycle * PERIOD_NS, "lockstep", "chunk dropped", str(error)))
         self.chunks.append(record)
