@@ -77,7 +77,7 @@ def read(path: Path) -> Checkpoint:
     described = path.with_suffix(".json")
     for file in (path, described):
         if not file.is_file():
-            raise BadCheckpoint(f"{file}: expected a checkpoint ({path.name} and {described.name}), there is no such file")
+            raise BadCheckpoint(f"{file}: expected a checkpoint of {path.name} and {described.name}, found none")
     whole = path.read_bytes()
     try:
         about = json.loads(described.read_text())

@@ -8,8 +8,9 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -22,6 +23,7 @@ from models.checkpoint import BadCheckpoint
 SAVE_EVERY_S = 60.0
 WARM_UP = 200  # steps over which the learning rate rises
 DIVERGED = 20.0  # times the smoothed loss
+_INDECISIVE = {"data", "out", "state", "minutes", "threads"}
 
 
 class Diverged(RuntimeError):
@@ -37,7 +39,7 @@ class Loop:
         step: number and generator -> loss; whatever is drawn at random is drawn from the generator.
         after: called after each optimiser step, e.g. to update an average of the weights.
         milestones: called when so many steps are done.
-        configuration: says which training the state belongs to.
+        configuration: everything that decides the outcome, so that a state of another training is refused.
     """
 
     title: str
@@ -46,7 +48,7 @@ class Loop:
     modules: Mapping[str, nn.Module]
     optimiser: torch.optim.Optimizer
     step: Callable[[int, torch.Generator], Tensor]
-    configuration: str
+    configuration: Mapping[str, Any]
     seed: int = 0
     minutes: float = 10.0
     after: Callable[[], None] = lambda: None
@@ -74,7 +76,9 @@ class Loop:
                     group["lr"] = rate * schedule(self.done, self.steps)
                 loss = self._one_step()
                 if not math.isfinite(loss) or loss > DIVERGED * smoothed:
-                    raise Diverged(f"{self.title}: loss {loss:.3g} at step {self.done}, last good state in {self.state}")
+                    raise Diverged(
+                        f"{self.title}: loss {loss:.3g} at step {self.done}; {self.state} is the last good state"
+                    )
                 smoothed = loss if math.isnan(smoothed) else 0.99 * smoothed + 0.01 * loss
                 self.done += 1
                 self.seconds = base + time.monotonic() - begun
@@ -86,6 +90,10 @@ class Loop:
                     saved = time.monotonic()
         self._save()
         return self.done >= self.steps
+
+    @property
+    def _configured(self) -> str:
+        return json.dumps(self.configuration, sort_keys=True)
 
     def _one_step(self) -> float:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.done)
@@ -100,10 +108,12 @@ class Loop:
         return value
 
     def _save(self) -> None:
-        tensors = {f"{name}/{key}": t for name, module in self.modules.items() for key, t in module.state_dict().items()}
+        tensors: dict[str, Tensor] = {}
+        for name, module in self.modules.items():
+            tensors |= {f"{name}/{key}": tensor for key, tensor in module.state_dict().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{index}/{key}": t for key, t in moments.items()}
-        about = {"done": str(self.done), "seconds": str(self.seconds), "configuration": self.configuration}
+        about = {"done": str(self.done), "seconds": str(self.seconds), "configuration": self._configured}
         self.state.parent.mkdir(parents=True, exist_ok=True)
         part = self.state.with_name(self.state.name + ".part")
         save_file({key: t.contiguous().clone() for key, t in tensors.items()}, part, about)
@@ -116,9 +126,9 @@ class Loop:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dictionary
         except SafetensorError as error:
             raise BadCheckpoint(f"{self.state}: expected the state of a training, got {error}") from error
-        if about.get("configuration") != self.configuration:
-            found = json.dumps(about.get("configuration"))
-            raise BadCheckpoint(f"{self.state}: expected a training of {self.configuration}, got {found}; remove it")
+        if about.get("configuration") != self._configured:
+            found = about.get("configuration")
+            raise BadCheckpoint(f"{self.state}: expected a training of {self._configured}, got {found}; remove it")
         self.done, self.seconds = int(about["done"]), float(about["seconds"])
         for name, module in self.modules.items():
             module.load_state_dict({k.split("/", 1)[1]: t for k, t in tensors.items() if k.split("/", 1)[0] == name})
@@ -128,6 +138,11 @@ class Loop:
                 _, index, moment = key.split("/")
                 state.setdefault(int(index), {})[moment] = tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+
+
+def decisive(config: Any) -> dict[str, Any]:
+    """A training's options (a dataclass) without those that only say where and for how long."""
+    return {name: value for name, value in asdict(config).items() if name not in _INDECISIVE}
 
 
 def schedule(step: int, steps: int) -> float:

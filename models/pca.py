@@ -49,5 +49,5 @@ def fit(chunks: np.ndarray, shift: np.ndarray, scale: np.ndarray, about: dict, f
     _, basis = np.linalg.eigh((flat - centre).T @ (flat - centre))  # ascending
     mean = centre.reshape(HORIZON, ACTION_WIDTH) * scale + shift
     tensors = {"mean": mean, "scale": scale, "basis": basis[:, ::-1][:, : SHAPE[0] * SHAPE[1]]}
-    return write(folder / "pca", {k: torch.tensor(v.copy(), dtype=torch.float32) for k, v in tensors.items()},
-                 {"kind": "pca", **about}, half=False)
+    stored = {name: torch.tensor(value.copy(), dtype=torch.float32) for name, value in tensors.items()}
+    return write(folder / "pca", stored, {"kind": "pca", **about}, half=False)

@@ -1,12 +1,23 @@
-"""Names of policies and codecs. A policy's module is imported only when it is chosen."""
+"""Names of policies and codecs. A module is imported only when it is chosen: most processes need no torch."""
 
 from importlib import import_module
 
-from operators.codec import Codec, DctCodec
+from operators.codec import Codec
 from operators.policy import Policy
 from operators.settings import Settings
 
-POLICIES = {"expert": "simulation.expert_policy:ExpertPolicy", "replay": "recordings.replay_policy:ReplayPolicy"}
+POLICIES = {
+    "expert": "simulation.expert_policy:ExpertPolicy",
+    "replay": "recordings.replay_policy:ReplayPolicy",
+    "dp_latent60": "models.dp_policy:LatentPolicy",
+    "dp_action60": "models.dp_policy:ActionPolicy",
+}
+CODECS = {
+    "dct": "operators.codec:DctCodec",
+    "pca": "models.pca:PcaCodec",
+    "vae": "models.vae:VaeCodec",
+    "vae_seam": "models.vae:SeamAwareVaeCodec",
+}
 
 
 def make_policy(config: Settings) -> Policy:
@@ -15,10 +26,18 @@ def make_policy(config: Settings) -> Policy:
     Raises:
         ValueError: what it needs is missing.
     """
-    module, name = POLICIES[config.policy].split(":")
-    return getattr(import_module(module), name)(config)
+    return _named(POLICIES[config.policy])(config)
 
 
 def make_codec(name: str) -> Codec:
-    """The codec named by CODEC."""
-    return {"dct": DctCodec}[name]()
+    """The codec named by CODEC.
+
+    Raises:
+        ValueError: its checkpoint is missing or damaged.
+    """
+    return _named(CODECS[name])()
+
+
+def _named(place: str):
+    module, name = place.split(":")
+    return getattr(import_module(module), name)

@@ -6,8 +6,7 @@ from two chunks with a seam as reuse makes them, and the target is the splice wi
 does not only pass a seam through a narrow code, it has learned to remove it.
 """
 
-import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,11 @@ from torch import Tensor
 
 from models import pca
 from models.checkpoint import FOLDER, write
-from models.loop import Loop
+from models.loop import Loop, decisive
 from models.samples import read_chunks
 from models.vae import Vae
 from operators.messages import ACTION_WIDTH, HORIZON
-from operators.rotation import matrix_from_6d, matrix_from_vector, sixd_from_matrix, vector_from_matrix
+from operators.rotation import matrix_from_6d, matrix_from_vector, sixd_from_matrix
 
 ROTATION_SCALE, GRIPPER_SCALE = 0.1, 0.5
 FADE = 16  # rows in which a seam is faded out
@@ -31,17 +30,18 @@ TURNED, SEAMED = 0.15, 0.5  # parts of a batch
 class TrainVae:
     """Train the chunk VAE, or fit the PCA codec to the same chunks."""
 
-    data: Path = Path("out/dataset")
+    data: Path = Path("datasets/write_board")
     kind: str = "vae"
     """vae, vae_seam (trained on spliced chunks too) or pca."""
-    steps: int = 20_000
+    steps: int = 12_000
     batch: int = 128
     rate: float = 1e-3
     kl: float = 1e-6
-    architecture: dict[str, int] = field(default_factory=lambda: {"width": 64, "hidden": 256})
+    architecture: dict[str, int] = field(default_factory=lambda: {"width": 48, "hidden": 192})
     seed: int = 0
     minutes: float = 10.0
     """Of this piece; the next run goes on."""
+    threads: int = 2
     out: Path = FOLDER
     state: Path = Path("out/training")
 
@@ -49,23 +49,21 @@ class TrainVae:
         """One piece -> whether the checkpoint is written."""
         if self.kind not in ("vae", "vae_seam", "pca"):
             raise ValueError(f"expected a kind of vae, vae_seam or pca, got {self.kind}")
-        torch.set_num_threads(2)
+        torch.set_num_threads(self.threads)
+        torch.manual_seed(self.seed)
         train, held_out = (torch.from_numpy(chunks) for chunks in read_chunks(self.data))
         vae = Vae(**self.architecture)
         vae.shift.copy_(torch.cat([train[..., :3].mean((0, 1)), torch.tensor([1.0, 0, 0, 0, 1, 0, 0])]))
         xyz = train[..., :3].std((0, 1))
         vae.scale.copy_(torch.cat([xyz, torch.full((6,), ROTATION_SCALE), torch.tensor([GRIPPER_SCALE])]))
         if self.kind == "pca":
-            about = {"task": "write_board", "chunks": len(train)}
-            pca.fit(torch.cat([train, turned(train, seeded(self.seed))]).numpy(), vae.shift.numpy(), vae.scale.numpy(), about, self.out)
+            both = torch.cat([train, turned(train, torch.Generator().manual_seed(self.seed))]).numpy()
+            about = {"task": "write_board", "chunks": len(train), "configuration": decisive(self)}
+            pca.fit(both, vae.shift.numpy(), vae.scale.numpy(), about, self.out)
             return True
         return self._train(vae, train, held_out)
 
     def _train(self, vae: Vae, train: Tensor, held_out: Tensor) -> bool:
-        torch.manual_seed(self.seed)
-        for module in vae.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()  # pyright: ignore[reportCallIssue]
         optimiser = torch.optim.AdamW(vae.parameters(), self.rate, fused=True)
 
         def step(number: int, generator: torch.Generator) -> Tensor:
@@ -83,15 +81,24 @@ class TrainVae:
             kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum((1, 2)).mean()
             return ((rebuilt - clean) / vae.scale).abs().mean() + self.kl * kl
 
-        configuration = f"{self.kind} {self.steps} {self.batch} {self.rate} {self.architecture} {self.seed}"
-        state = self.state / f"{self.kind}.safetensors"
-        loop = Loop(f"train {self.kind}", self.steps, state, {"vae": vae}, optimiser, step, configuration, self.seed, self.minutes)
+        loop = Loop(
+            f"train {self.kind}",
+            self.steps,
+            self.state / f"{self.kind}.safetensors",
+            {"vae": vae},
+            optimiser,
+            step,
+            decisive(self),
+            self.seed,
+            self.minutes,
+        )
         finished = loop.run()
         if finished:
-            settings = {k: v for k, v in asdict(self).items() if k not in ("data", "out", "state", "minutes")}
-            metrics = {**reconstruction(vae, held_out), "minutes": round(loop.seconds / 60, 1), "held_out": len(held_out)}
+            metrics = {**reconstruction(vae, held_out), "held_out": len(held_out)}
+            metrics["minutes"] = round(loop.seconds / 60, 1)
             about = {"kind": self.kind, "task": "write_board", "architecture": self.architecture}
-            write(self.out / self.kind, vae.state_dict(), {**about, "metrics": metrics, "configuration": settings}, half=False)
+            about |= {"metrics": metrics, "configuration": decisive(self)}
+            write(self.out / self.kind, vae.state_dict(), about, half=False)
         return finished
 
 
@@ -114,7 +121,9 @@ def turned(chunks: Tensor, generator: torch.Generator) -> Tensor:
     n = len(chunks)
     time = torch.linspace(0, 1, HORIZON)[:, None]
     start, end = (0.08 * torch.randn(n, 1, 3, generator=generator) for _ in range(2))
-    vector = start + (end - start) * time + 0.04 * torch.randn(n, 1, 3, generator=generator) * torch.sin(torch.pi * time)
+    vector = (
+        start + (end - start) * time + 0.04 * torch.randn(n, 1, 3, generator=generator) * torch.sin(torch.pi * time)
+    )
     six = sixd_from_matrix(matrix_from_vector(vector.numpy()) @ matrix_from_6d(chunks[..., 3:9].numpy()))
     shut = torch.rand(n, 2, 1, generator=generator)
     ramp = (4 * time + 2 - 4 * torch.rand(n, 1, 1, generator=generator)).clamp(0, 1)
@@ -143,7 +152,3 @@ def seamed(chunks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     at_seam = old.gather(1, seam[..., None].expand(-1, -1, ACTION_WIDTH))
     faded = new + torch.where(played, old, at_seam * (1 - (10 * u**3 - 15 * u**4 + 6 * u**5)))
     return new + torch.where(played, old, torch.zeros(())), faded
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

@@ -22,7 +22,10 @@ LATENT = HORIZON // TIME_FACTOR  # rows
 class Vae(nn.Module):
     """Works on batches (B, 48, 10) of chunks relative to their reference pose; normalises them itself."""
 
-    def __init__(self, width: int = 64, hidden: int = 256):
+    shift: Tensor  # (10,)
+    scale: Tensor
+
+    def __init__(self, width: int = 48, hidden: int = 192):
         super().__init__()
         self.register_buffer("shift", torch.zeros(ACTION_WIDTH))
         self.register_buffer("scale", torch.ones(ACTION_WIDTH))
@@ -80,3 +83,10 @@ class VaeCodec:
         with torch.inference_mode():
             out = function(batch).numpy()
         return out.reshape(*values.shape[:-2], *out.shape[1:])
+
+
+class SeamAwareVaeCodec(VaeCodec):
+    """The VAE trained on spliced chunks."""
+
+    def __init__(self, folder: Path = FOLDER):
+        super().__init__("vae_seam", folder)

@@ -9,12 +9,13 @@ from operators.frame import Frame
 
 
 class Video:
-    """Writes a picture for each front frame, with the newest wrist frame beside it."""
+    """Pictures on an even grid of time: a frame that came late or not at all is made up for by the one before it."""
 
-    def __init__(self, path: Path, hz: float = 30.0):
-        self.path, self._hz = path, hz
+    def __init__(self, path: Path, hz: int = 30):
+        self.path, self._period_ns, self._hz = path, 1_000_000_000 // hz, float(hz)
         self._writer: cv2.VideoWriter | None = None
         self._wrist: np.ndarray | None = None
+        self._next_ns = 0
 
     def receive(self, source: str, frame: Frame) -> None:
         if source == "frame_wrist":
@@ -22,15 +23,20 @@ class Video:
             return
         wrist = self._wrist if self._wrist is not None else np.zeros_like(frame.pixels)
         both = np.ascontiguousarray(np.hstack([frame.pixels, wrist])[..., ::-1])
+        writer = self._open(both, frame.t_ns)
+        while self._next_ns <= frame.t_ns:
+            writer.write(both)
+            self._next_ns += self._period_ns
+
+    def close(self) -> None:
+        """Finish the file, if a frame came."""
+        if self._writer is not None:
+            self._writer.release()
+
+    def _open(self, picture: np.ndarray, t_ns: int) -> cv2.VideoWriter:
         if self._writer is None:
-            height, width, _ = both.shape
+            height, width, _ = picture.shape
             codec = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(str(self.path), codec, self._hz, (width, height))
-        self._writer.write(both)
-
-    def close(self) -> bool:
-        """Finish the file; whether there is one."""
-        if self._writer is None:
-            return False
-        self._writer.release()
-        return True
+            self._next_ns = t_ns
+        return self._writer

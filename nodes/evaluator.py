@@ -26,7 +26,7 @@ INPUTS = {
     **{f"{node}_fault": Fault for node in NODES},
 }
 SHOWN = ("task", "policy", "noise", "latency_ms", "latency_trace", "codec", "refine", "margin", "join")
-AGAIN_S = 0.5  # a start is sent again until the robot has answered it
+AGAIN_NS = 500_000_000  # a start is sent again until the robot has answered it
 
 
 def main() -> None:
@@ -78,25 +78,25 @@ class Session:
         return None if reason in ("stopped", "node failed") else self.journal.log()
 
     def _play(self) -> str:
-        begun = told = printed = 0.0
+        begun = time.monotonic_ns()
+        told = printed = begun - AGAIN_NS
         for source, message in self.wire.messages():
-            now = time.monotonic()
-            begun = begun or now
-            if not self.journal.heard[Proprio] and now - told > AGAIN_S:
+            now = time.monotonic_ns()
+            if not self.journal.heard[Proprio] and now - told >= AGAIN_NS:
                 self._tell("start", "", False)
                 told = now
             if isinstance(message, Frame):
                 self.video.receive(source, message)
             elif message is not None:
                 self.journal.receive(message)
-            if now - printed >= 1:
+            if now - printed >= 1_000_000_000:
                 print(self.journal.line(), flush=True)
                 printed = now
             if self.wire.failed:
                 return "node failed"
             if self.journal.score and self.journal.score.done:
                 return "done"
-            if now - begun > self.config.time_limit_s:
+            if now - begun > self.config.time_limit_s * 1e9:
                 return "time limit"
         return "stopped"
 

@@ -266,6 +266,7 @@ class BadMessage(ValueError):
 
 
 _schemas: dict[type, pa.StructType] = {}
+_NUMPY = {pa.float32(): np.float32, pa.float64(): np.float64}
 
 
 def _column(value: Any, kind: pa.DataType) -> pa.Array:
@@ -283,7 +284,7 @@ def _column(value: Any, kind: pa.DataType) -> pa.Array:
 def _fixed(rows: np.ndarray, kind: pa.DataType) -> pa.Array:
     if rows.ndim != 2 or (len(rows) and rows.shape[1] != kind.list_size):
         raise ValueError(f"expected rows of {kind.list_size} numbers, got an array of shape {rows.shape}")
-    flat = np.ascontiguousarray(rows, kind.value_type.to_pandas_dtype()).reshape(-1)
+    flat = np.ascontiguousarray(rows, _NUMPY[kind.value_type]).reshape(-1)
     return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=kind)
 
 

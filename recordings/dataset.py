@@ -188,14 +188,15 @@ def read_info(root: Path) -> dict[str, Any]:
     return info
 
 
-def read_table(path: Path) -> pa.Table:
-    """A Parquet file without nulls.
+def read_table(path: Path, without: str = "\n") -> pa.Table:
+    """A Parquet file without nulls, or its columns that do not start with `without`.
 
     Raises:
         DamagedDataset: it is missing, cut off, or has nulls.
     """
     try:
-        table = pq.ParquetFile(path).read()
+        with pq.ParquetFile(path) as file:
+            table = file.read([name for name in file.schema_arrow.names if not name.startswith(without)])
     except FileNotFoundError:
         raise DamagedDataset(path, "a Parquet file", "nothing there") from None
     except (pa.ArrowException, OSError) as error:
@@ -217,16 +218,16 @@ def _require(root: Path, info: dict[str, Any], fps: int | None, features: Iterab
 
 def _listed(path: Path, info: dict[str, Any]) -> list[tuple[Path, dict[str, Any], str]]:
     """File, record without statistics, and hash of each episode in a file of the episode table."""
-    table = read_table(path)
+    table = read_table(path, without="stats/")
     needed = [*_BOOKKEEPING, "data/chunk_index", "data/file_index"]
     for name in (name for name, kind in info["features"].items() if kind["dtype"] == "video"):
         needed += [f"videos/{name}/{part}" for part in ("chunk_index", "file_index", "from_timestamp")]
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise DamagedDataset(path, f"columns {', '.join(missing)}", "none of these names")
-    records = table.select([name for name in table.column_names if not name.startswith("stats/")]).to_pylist()
     contents = path.read_bytes()
-    return [(path, record, sha256(contents + str(i).encode()).hexdigest()[:16]) for i, record in enumerate(records)]
+    keys = [sha256(contents + str(row).encode()).hexdigest()[:16] for row in range(len(table))]
+    return [(path, record, key) for record, key in zip(table.to_pylist(), keys, strict=True)]
 
 
 def _located(root: Path, info: dict[str, Any], path: Path, record: dict[str, Any], key: str) -> EpisodeInfo:
@@ -277,10 +278,12 @@ def _values(path: Path, column: pa.ChunkedArray, name: str, kind: Feature) -> np
     while isinstance(flat, (pa.ListArray, pa.FixedSizeListArray, pa.LargeListArray)):
         flat = flat.flatten()
     shape = () if kind["shape"] == [1] else tuple(kind["shape"])
-    if str(flat.type.to_pandas_dtype().__name__) != kind["dtype"]:
+    if np.dtype(flat.type.to_pandas_dtype()) != kind["dtype"]:
         raise DamagedDataset(path, kind["dtype"], str(flat.type), name)
     if flat.null_count or len(flat) != len(column) * int(np.prod(shape)):
-        raise DamagedDataset(path, f"values of shape {shape}", "others", name, _misshapen(column, shape))
+        sizes = [_numbers(value) for value in column.to_pylist()]
+        row = next((row for row, size in enumerate(sizes) if size != np.prod(shape)), -1)
+        raise DamagedDataset(path, f"{np.prod(shape):g} numbers", f"{sizes[row]}", name, row)
     values = flat.to_numpy(zero_copy_only=False).reshape(-1, *shape)
     bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(1))
     if len(bad):
@@ -288,12 +291,6 @@ def _values(path: Path, column: pa.ChunkedArray, name: str, kind: Feature) -> np
     return values
 
 
-def _misshapen(column: pa.ChunkedArray, shape: tuple[int, ...]) -> int:
-    """The first row that has another shape or holds nulls; -1 if each by itself is well."""
-    for row, value in enumerate(column.to_pylist()):
-        try:
-            if np.array(value, np.float64).shape != shape or value is None or not np.isfinite(value).all():
-                return row
-        except (TypeError, ValueError):
-            return row
-    return -1
+def _numbers(value: Any) -> int:
+    """How many numbers, not counting nulls, there are in nested lists."""
+    return sum(map(_numbers, value)) if isinstance(value, list) else int(value is not None)

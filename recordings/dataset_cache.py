@@ -52,31 +52,37 @@ def cache(dataset: Dataset, directory: Path | str) -> Cache:
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         done = _reusable(dataset, directory)
-        rows = sum(episode.length for episode in dataset.episodes[:done])
-        _write_index(directory, dataset, done)
-        for name, kind in dataset.features.items():
-            _cut(_file(directory, name), rows * _row_bytes(kind))
-        missing = dataset.episodes[done:]
-        for episode in track(missing, "unpacking", disable=len(missing) < 2):
-            _append(directory, dataset, episode)
-            _write_index(directory, dataset, episode.index + 1)
+        if done < len(dataset.episodes):
+            _build(directory, dataset, done)
     return _opened(dataset, directory)
 
 
 def _reusable(dataset: Dataset, directory: Path) -> int:
-    """How many of the data set's first episodes the folder holds whole."""
+    """How many of the data set's first episodes the folder holds, whole and without others."""
     try:
         index = json.loads((directory / _INDEX).read_text())
     except (FileNotFoundError, ValueError):
         return 0
     if {name: index.get(name) for name in ("format", "features")} != _header(dataset):
         return 0
-    keys = [episode.key for episode in dataset.episodes]
-    same = [mine == theirs for mine, theirs in zip(keys, index["episodes"], strict=False)]
-    done = same.index(False) if False in same else len(same)
+    keys, there = [episode.key for episode in dataset.episodes], index["episodes"]
+    done = min(len(keys), len(there))
     rows = sum(episode.length for episode in dataset.episodes[:done])
-    files = {_file(directory, name): rows * _row_bytes(kind) for name, kind in dataset.features.items()}
-    return done if all(path.exists() and path.stat().st_size >= size for path, size in files.items()) else 0
+    sizes = {_file(directory, name): rows * _row_bytes(kind) for name, kind in dataset.features.items()}
+    whole = all(path.exists() and path.stat().st_size >= size for path, size in sizes.items())
+    return done if keys[:done] == there[:done] and whole else 0
+
+
+def _build(directory: Path, dataset: Dataset, done: int) -> None:
+    """Unpack all episodes but the first `done`, which are there."""
+    _write_index(directory, dataset, done)
+    rows = sum(episode.length for episode in dataset.episodes[:done])
+    for name, kind in dataset.features.items():
+        _begin(_file(directory, name), rows * _row_bytes(kind))
+    missing = dataset.episodes[done:]
+    for episode in track(missing, "unpacking", disable=len(missing) < 2):
+        _append(directory, dataset, episode)
+        _write_index(directory, dataset, episode.index + 1)
 
 
 def _append(directory: Path, dataset: Dataset, episode: EpisodeInfo) -> None:
@@ -130,8 +136,13 @@ def _row_bytes(kind: Feature) -> int:
     return int(np.prod(_shape(kind))) * _dtype(kind).itemsize
 
 
-def _cut(path: Path, size: int) -> None:
-    """Drop what an interrupted build wrote beyond the whole episodes."""
+def _begin(path: Path, size: int) -> None:
+    """Keep the first `size` bytes: what lies beyond is of an interrupted build.
+
+    A file that is of no use is not emptied but replaced, for another process may have it mapped.
+    """
+    if not size:
+        path.unlink(missing_ok=True)
     path.touch()
     os.truncate(path, size)
 

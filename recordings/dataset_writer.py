@@ -4,12 +4,13 @@ An episode has a file of its own everywhere. Each is written aside and put in pl
 what it does not count yet is replaced by the next run.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -91,34 +92,34 @@ def prepare(
 
 
 class Writer:
-    """Appends episodes to a data set, new or begun. One at a time."""
+    """Appends episodes to a data set, new or begun; use it in a `with`. There is one at a time."""
 
     def __init__(self, root: Path | str, fps: int, features: Mapping[str, Feature], robot: str):
         """Open the data set, or begin one.
 
         Raises:
             DamagedDataset: what is there is damaged, or of another rate or other features.
+            ValueError: another process is writing it.
         """
         self.root = Path(root)
-        wanted = {"fps": fps, "features": {**features, **INDEX_FEATURES}}
-        if not (self.root / INFO_PATH).exists():
-            self._info = {**_empty_info(robot), **wanted}
-            _replace(self.root / INFO_PATH, json.dumps(self._info, indent=4))
-        self._info = read_info(self.root)
-        for name, value in wanted.items():
-            if self._info[name] != value:
-                raise DamagedDataset(self.root / INFO_PATH, *_unlike(name, value, self._info[name]))
-        episodes = Dataset.open(self.root).episodes
-        self.about = [episode.about for episode in episodes]  # what `prepare` was told of each finished episode
-        self._tasks = self._read_tasks()
-        self._stats: Stats = {}
-        for episode in episodes:
-            self._stats = merged(self._stats, self._read_stats(episode.index))
-        self._remove_unfinished()
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self.root)
+        try:
+            self._begin(fps, features, robot)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        rmtree(self.staging, ignore_errors=True)
+        self._lock.close()
 
     @property
     def staging(self) -> Path:
-        """A folder for what is being prepared, on the same file system; `close` removes it."""
+        """A folder for what is being prepared, on the same file system; removed in the end."""
         return self.root / ".staging"
 
     def append(self, episode: Prepared) -> None:
@@ -136,9 +137,21 @@ class Writer:
         self._count(length)
         self.about.append(episode.about)
 
-    def close(self) -> None:
-        """Remove the staging folder."""
-        rmtree(self.staging, ignore_errors=True)
+    def _begin(self, fps: int, features: Mapping[str, Feature], robot: str) -> None:
+        """Read what is there, make it if nothing is, and take away what a killed run left half done."""
+        wanted = {"fps": fps, "features": {**features, **INDEX_FEATURES}}
+        if not (self.root / INFO_PATH).exists():
+            self._info = {**_empty_info(robot), **wanted}
+            _replace(self.root / INFO_PATH, json.dumps(self._info, indent=4))
+        self._info = read_info(self.root)
+        for name, value in wanted.items():
+            if self._info[name] != value:
+                raise DamagedDataset(self.root / INFO_PATH, *_unlike(name, value, self._info[name]))
+        episodes = Dataset.open(self.root).episodes
+        self.about = [episode.about for episode in episodes]  # what `prepare` was told of each finished episode
+        self._tasks = self._read_tasks()
+        self._stats = self._read_stats()
+        self._remove_unfinished()
 
     def _index_rows(self, number: int, length: int, task_index: int) -> Rows:
         count = np.arange(length)
@@ -178,13 +191,24 @@ class Writer:
         path = self.root / TASKS_PATH
         return read_table(path)["task"].to_pylist() if path.exists() else []
 
-    def _read_stats(self, number: int) -> Stats:
+    def _read_stats(self) -> Stats:
+        """Of all episodes: from their file, or anew if a run was killed between it and `info.json`."""
+        path = self.root / STATS_PATH
+        stored = json.loads(path.read_text()) if path.exists() else {}
+        if stored and stored["index"]["count"] == [self._info["total_frames"]]:
+            return {name: {part: np.array(value) for part, value in parts.items()} for name, parts in stored.items()}
+        stats: Stats = {}
+        for number in range(self._info["total_episodes"]):
+            stats = merged(stats, self._read_episode_stats(number))
+        return stats
+
+    def _read_episode_stats(self, number: int) -> Stats:
         path = self.root / EPISODES_PATH.format(**_place(number))
         stats: Stats = {}
         for name, value in read_table(path).to_pylist()[0].items():
             if name.startswith("stats/"):
-                feature, _, statistic = name.removeprefix("stats/").rpartition("/")
-                stats.setdefault(feature, {})[statistic] = np.array(value)
+                feature, _, part = name.removeprefix("stats/").rpartition("/")
+                stats.setdefault(feature, {})[part] = np.array(value)
         return stats
 
     def _remove_unfinished(self) -> None:
@@ -195,7 +219,18 @@ class Writer:
         for name, kind in self._info["features"].items():
             if kind["dtype"] == "video":
                 (self.root / VIDEO_PATH.format(video_key=name, **place)).unlink(missing_ok=True)
-        self.close()
+        rmtree(self.staging, ignore_errors=True)
+
+
+def _locked(root: Path) -> IO[str]:
+    """An open file that no other process can get before it is closed, or this process dies."""
+    lock = (root / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise ValueError(f"{root}: another process is writing this data set") from None
+    return lock
 
 
 def _empty_info(robot: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 
 import numpy as np
@@ -74,17 +75,16 @@ def collect(options: Collect) -> None:
         ValueError: an option that is none, or a data set collected with others.
     """
     _check(options)
-    writer = Writer(options.out, options.fps, features(options), "ur5e_sim")
-    _same_settings(options)
-    there = {about["seed"] for about in writer.about}
-    seeds = [seed for seed in range(options.seed, options.seed + options.episodes) if seed not in there]
-    jobs = [Job(options, seed, writer.staging / str(seed)) for seed in seeds]
-    start, succeeded = monotonic(), 0.0
-    for episode in track(_recorded(jobs, options.workers), f"{options.out}", len(jobs)):
-        writer.append(episode)
-        succeeded += episode.about["success"]
-    writer.close()
-    _summary(options.out, len(jobs), succeeded, monotonic() - start)
+    start, succeeded = monotonic(), []
+    with Writer(options.out, options.fps, features(options), "ur5e_sim") as writer:
+        _same_settings(options)
+        there = {about["seed"] for about in writer.about}
+        seeds = [seed for seed in range(options.seed, options.seed + options.episodes) if seed not in there]
+        jobs = [Job(options, seed, writer.staging / str(seed)) for seed in seeds]
+        for episode in track(_recorded(jobs, options.workers), f"{options.out}", len(jobs)):
+            writer.append(episode)
+            succeeded.append(episode.about["success"])
+    _summary(options.out, succeeded, monotonic() - start)
 
 
 def features(options: Collect) -> dict[str, Feature]:
@@ -241,11 +241,24 @@ def _recorded(jobs: list[Job], workers: int) -> Iterator[Prepared]:
         yield from map(record, jobs)
         return
     context = get_context("spawn")  # OpenGL does not survive a fork
-    with ProcessPoolExecutor(min(workers, len(jobs)), context) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_end_with_parent) as pool:
         try:
             yield from pool.map(record, jobs)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Leave when the run is killed; a pool's worker would wait for its next job for ever."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @cache
@@ -254,10 +267,10 @@ def _rig(image: int) -> tuple[World, Renderer]:
     return World(), Renderer(image, image)
 
 
-def _summary(out: Path, episodes: int, succeeded: float, elapsed_s: float) -> None:
-    dataset = Dataset.open(out)
-    rows = sum(episode.length for episode in dataset.episodes)
-    print(f"{out}: {len(dataset.episodes)} episodes, {rows} rows")
-    if episodes:
-        rate = f"{episodes / elapsed_s:.2f} a second, {elapsed_s:.0f} s"
-        print(f"{episodes} recorded, {rate}; the expert succeeded in {succeeded / episodes:.0%} of them")
+def _summary(out: Path, succeeded: list[float], elapsed_s: float) -> None:
+    """Print what the data set holds, and how fast this run's episodes were recorded."""
+    episodes = Dataset.open(out).episodes
+    print(f"{out}: {len(episodes)} episodes, {sum(episode.length for episode in episodes)} rows")
+    if succeeded:
+        rate = f"{len(succeeded) / elapsed_s:.2f} a second, {elapsed_s:.0f} s"
+        print(f"{len(succeeded)} recorded, {rate}; the expert succeeded in {np.mean(succeeded):.0%} of them")

@@ -1,8 +1,7 @@
 """Replaying recorded messages into a process without a daemon. Shared by the tests of nodes."""
 
-import os
-from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +15,16 @@ from studies.lockstep import Lockstep
 UNREPEATABLE = ("seq", "t_ns", "refine_ms", "inference_ms")  # counts of another process, and clocks
 
 
-class ReplayNode(MockNode):
+class Mock(MockNode):
     """MockNode with what the real node has and it lacks: `send_output_raw`."""
 
-    def send_output_raw(self, output_id, data_length, metadata=None):
+    def send_output_raw(self, output_id: str, data_length: int, metadata: dict[str, Any] | None = None) -> Any:
         return _Sample(self, output_id, np.zeros(data_length, np.uint8), metadata)
+
+
+def replay_node(inputs: list, mock: type[Mock] = Mock, **about: Any) -> Any:
+    """A mock that passes for a node."""
+    return mock(inputs, **about)
 
 
 class _Sample:
@@ -48,21 +52,21 @@ def events(messages: list[tuple[str, tuple]], inputs: dict[str, str]) -> list[tu
     return [(inputs[topic], pack(message)) for topic, message in messages if topic in inputs]
 
 
-def sent(node: MockNode, topic: str) -> list[tuple]:
+def sent(node: MockNode, topic: str) -> list[Any]:
     """What a node sent, unpacked."""
     return [unpack(TOPICS[topic].message, array) for array in node.outputs.get(topic, [])]
 
 
-def told(messages: list[tuple[str, tuple]], topic: str) -> list[tuple]:
+def told(messages: list[tuple[str, tuple]], topic: str) -> list[Any]:
     """The messages of one topic."""
     return [message for name, message in messages if name == topic]
 
 
-def assert_same(got: list[tuple], expected: list[tuple]) -> None:
+def assert_same(got: list[Any], expected: list[Any]) -> None:
     """Bit-equal messages but for counts and clocks; names what moved, where, and by how much."""
     assert len(got) == len(expected), f"expected {len(expected)} messages, got {len(got)}"
     for number, (left, right) in enumerate(zip(got, expected, strict=True)):
-        for field in right._fields:  # pyright: ignore[reportAttributeAccessIssue]
+        for field in right._fields:
             if field in UNREPEATABLE:
                 continue
             a, b = getattr(left, field), getattr(right, field)
@@ -79,14 +83,3 @@ def frame_event(source: str, pixels: np.ndarray, episode: int = 0, seq: int = 0,
     height, width, _ = pixels.shape
     metadata = {**frame_metadata(width, height, seq, episode, 0, 0), **wrong}
     return {"type": "INPUT", "id": source, "value": pa.array(pixels.reshape(-1)), "metadata": metadata}
-
-
-def with_environment(values: dict[str, str], call: Callable[[], object]) -> object:
-    """Call with some environment variables set."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        return call()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

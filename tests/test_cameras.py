@@ -9,7 +9,7 @@ from operators.edge import Edge
 from operators.frame import Frame, frame_metadata, read_frame
 from operators.messages import BadMessage, pack
 from operators.settings import Settings
-from tests.replay import ReplayNode, episode_messages, told
+from tests.replay import episode_messages, replay_node, told
 from tests.test_robot import SEED, start
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -23,7 +23,7 @@ def test_a_camera_draws_the_scene_it_receives(camera):
     task = make_task("write_board", SEED, "random")
     qpos, no_ink = np.append(task.home_q, 0.0), (np.zeros((0, 2)), np.zeros(0, int))
     scene = Scene(0, 0, 123, 7, qpos, task.board_pose, task.target, *no_ink)
-    node = ReplayNode(
+    node = replay_node(
         [("episode", pack(start())), ("scene", pack(scene))],
         node_config={"inputs": dict.fromkeys(camera_sim.INPUTS, ""), "outputs": [f"frame_{camera}", "fault"]},
     )

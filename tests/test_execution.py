@@ -24,8 +24,8 @@ def chunk(chunk_id: int, tick: int, n: int = 48, step: float = 0.5e-3, jump: flo
     return ActionChunk(chunk_id, 0, 0, chunk_id, tick, tick, 0.0, action_from_pose(poses, 0.5))
 
 
-def holding(**options: float) -> Execution:
-    execution = Execution(newest, slowest=0.4, envelope=Envelope(**options) if options else None)
+def holding(envelope: Envelope | None = None) -> Execution:
+    execution = Execution(newest, slowest=0.4, envelope=envelope)
     execution.measured(proprio())
     return execution
 
@@ -65,7 +65,7 @@ def test_inside_the_limits_what_is_sent_is_the_plan_bit_by_bit():
 
 def test_what_the_limits_changed_stands_in_the_executed_rows():
     """So that a chunk is refined against what the robot did, not against what it was to do."""
-    execution = holding(speed_m_s=0.05)  # 0.83 mm a tick
+    execution = holding(Envelope(speed_m_s=0.05))  # 0.83 mm a tick
     execution.chunk(chunk(0, 0))
     run(execution, 20)
     assert execution.plan is not None

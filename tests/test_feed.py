@@ -1,10 +1,11 @@
 """Feed rate: laws of how plan time passes, whatever is wished and however the plan grows."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from math import floor
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from operators.feed import DECELERATION, STOPPING_ROWS, advance, pace, stopping_rate, sustainable
@@ -26,19 +27,12 @@ def drive(course: list[tuple[int, float, int]]) -> Iterator[tuple[float, float, 
 
 
 @given(stretches)
-def test_the_last_row_is_never_passed_and_time_never_goes_back(course):
-    states = list(drive(course))
-    for (before, _, _), (position, rate, last) in zip(states, states[1:], strict=False):
+def test_time_never_goes_back_nor_past_the_last_row_and_speed_changes_by_an_eighth_a_cycle(course):
+    moved = 0.0
+    for (before, rate_before, _), (position, rate, last) in pairwise(drive(course)):
         assert before <= position <= last and position - before <= 1
         assert 0 <= rate <= 1
         assert rate < 1 or position == floor(position)  # full rate only on whole rows
-
-
-@given(stretches)
-def test_speed_changes_by_an_eighth_a_cycle(course):
-    states = list(drive(course))
-    moved = 0.0
-    for (before, rate_before, _), (position, rate, last) in zip(states, states[1:], strict=False):
         if position < last:  # the cycle that arrives has only the rest left to go
             assert abs(rate - rate_before) <= DECELERATION + 1e-6
         # Half as much again where a linear ramp meets a stepwise one.
@@ -46,6 +40,7 @@ def test_speed_changes_by_an_eighth_a_cycle(course):
         moved = position - before
 
 
+@settings(max_examples=50)
 @given(stretches)
 def test_without_new_rows_it_comes_to_rest_exactly_on_the_last_row(course):
     *_, (position, rate, last) = drive([*course, (0, 1.0, 600)])
@@ -71,7 +66,7 @@ def test_full_rate_is_kept_as_long_as_the_robot_can_still_stop():
     states = list(drive([(1000, 1.0, 100), (0, 1.0, 0)]))
     position, rate, _ = states[-1]
     assert rate == 1
-    last = position + 20
+    last, reached = position + 20, position
     while rate == 1:
         reached = position
         position, rate = advance(position, rate, int(last))
@@ -85,9 +80,10 @@ def test_the_stopping_series_adds_up():
     assert stopping_rate(STOPPING_ROWS) == 1.0 == stopping_rate(100) and stopping_rate(STOPPING_ROWS - 0.01) < 1
 
 
-@given(st.floats(0, 60), st.floats(-5, 200), st.floats(0.05, 1))
-def test_pace_keeps_between_slowest_and_full(remaining, due_in, slowest):
-    assert slowest <= pace(remaining, due_in, slowest) <= 1
+@pytest.mark.parametrize("slowest", [0.05, 0.4, 1.0])
+def test_pace_keeps_between_slowest_and_full(slowest):
+    found = {pace(remaining, due_in, slowest) for remaining in range(60) for due_in in range(-5, 200, 3)}
+    assert min(found) == slowest and max(found) == 1
 
 
 def test_pace_spends_the_rows_evenly_until_the_chunk_is_due():

@@ -99,8 +99,9 @@ def test_sync_chunks_start_where_the_robot_stands(dora_env, tmp_path):
     for chunk in log.chunks[1:]:
         if chunk.takeover_ns is None:
             continue
-        before = log.cycles.action[log.cycles.tick < chunk.t0][-1]
-        assert np.linalg.norm(chunk.handed.action[0, :3] - before[:3]) < 2e-3
+        assert chunk.handed is not None
+        before, first = log.cycles.action[log.cycles.tick < chunk.t0][-1], chunk.handed.action[0]
+        assert np.linalg.norm(first[:3] - before[:3]) < 2e-3
     metrics = episode_metrics(log)
     assert metrics["waiting_percent"] > 10 and metrics["starved_percent"] == 0 and log.score["success"] == 1
 

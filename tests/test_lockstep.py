@@ -17,6 +17,11 @@ def played(mode, delay=8, **settings):
     return Lockstep(Settings(**settings), mode).run(0, SEED, lambda chunk: delay)
 
 
+def raw(chunk):
+    assert chunk.raw is not None
+    return chunk.raw.action.tobytes()
+
+
 def test_same_seed_same_bits():
     left, right = played("async_rtr"), played("async_rtr")
     assert np.array_equal(left.cycles.action, right.cycles.action) and np.array_equal(left.ink, right.ink)
@@ -25,8 +30,8 @@ def test_same_seed_same_bits():
 def test_naive_and_rtr_see_the_same_chunks_up_to_the_first_switch():
     naive, rtr = played("async_naive"), played("async_rtr")
     for left, right in zip(naive.chunks[:2], rtr.chunks[:2], strict=True):
-        assert left.raw.action.tobytes() == right.raw.action.tobytes()
-    assert naive.chunks[2].raw.action.tobytes() != rtr.chunks[2].raw.action.tobytes()
+        assert raw(left) == raw(right)
+    assert raw(naive.chunks[2]) != raw(rtr.chunks[2])
 
 
 @pytest.mark.parametrize("delay", [8, 16])
@@ -39,8 +44,9 @@ def test_rtr_softens_the_seams_of_noisy_chunks(delay):
 def test_sync_chunks_start_where_the_robot_stands():
     log = played("sync", noise=0)
     for chunk in log.chunks[1:]:
-        before = log.cycles.action[log.cycles.tick < chunk.t0][-1]
-        assert np.linalg.norm(chunk.handed.action[0, :3] - before[:3]) < 2e-3
+        assert chunk.handed is not None
+        before, first = log.cycles.action[log.cycles.tick < chunk.t0][-1], chunk.handed.action[0]
+        assert np.linalg.norm(first[:3] - before[:3]) < 2e-3
         assert chunk.arrival_tick == chunk.t0
     metrics = episode_metrics(log)
     assert metrics["starved_percent"] == 0 and metrics["waiting_percent"] > 10 and metrics["success"] == 1

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.messages import TOPICS, BadMessage, Fault, Plan, Proprio, Request, Score, Stats, pack, schema, unpack
@@ -67,6 +67,7 @@ def test_headers_come_first_and_no_column_may_be_null(topic):
     assert not any(column.nullable for column in columns)
 
 
+@settings(max_examples=40)
 @given(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), TEXTS)
 def test_any_number_and_any_text_survives(number, real, text):
     stats = unpack(Stats, pack(Stats(0, 0, number, text, [text, ""], np.array([real, -real]))))

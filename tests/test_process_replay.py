@@ -11,7 +11,7 @@ from operators.decoder_op import Operator as DecoderOperator
 from operators.messages import Fault, pack
 from operators.scheduler_op import Operator as SchedulerOperator
 from operators.settings import Settings
-from tests.replay import ReplayNode, assert_same, episode_messages, events, sent, told
+from tests.replay import Mock, assert_same, episode_messages, events, replay_node, sent, told
 
 EXECUTOR = {"episode": "episode", "proprio": "proprio", "request": "request", "action_chunk": "action_chunk"}
 SCHEDULER = {"episode": "episode", "plan": "plan", "action_chunk": "action_chunk"}
@@ -19,13 +19,13 @@ DECODER = {"episode": "episode", "plan": "executed", "chunk": "chunk"}
 
 
 def replayed(run, messages, inputs, config=None, wired=None):
-    node = ReplayNode(events(messages, inputs), node_config={"inputs": dict.fromkeys(wired or inputs.values(), "")})
+    node = replay_node(events(messages, inputs), node_config={"inputs": dict.fromkeys(wired or inputs.values(), "")})
     run(node, config or Settings())
     return node
 
 
 def operated(operator, messages, inputs):
-    node = ReplayNode([])
+    node = replay_node([])
     for source, array in events(messages, inputs):
         operator.on_event({"type": "INPUT", "id": source, "value": array, "metadata": {}}, node.send_output)
     return node
@@ -73,7 +73,7 @@ def test_operators_command_the_robot_exactly_as_nodes_do():
     assert_same(sent(node, "command"), told(messages, "command"))
 
 
-class Patient(ReplayNode):
+class Patient(Mock):
     """Waits before it stops, as long as a worker may need."""
 
     def next(self, timeout=None):
@@ -90,7 +90,7 @@ def test_policy_answers_a_request_with_the_expert_chunk():
     episode, request, chunk = (told(messages, topic)[0] for topic in ("episode", "request", "chunk"))
     seen = told(messages, "proprio")[1]  # asked in cycle 0, observed at the next
     inputs = {"episode": episode, "proprio": seen, "request": request}
-    node = Patient([(source, pack(message)) for source, message in inputs.items()])
+    node = replay_node([(source, pack(message)) for source, message in inputs.items()], Patient)
     config = Settings(latency_ms=0)
     policy.run(node, config, make_policy(config))
     assert_same(sent(node, "chunk"), [chunk])

@@ -8,7 +8,7 @@ from nodes.robot_sim import INPUTS, WATCHDOG_CYCLES, Robot
 from operators.messages import Command, Episode, pack
 from operators.rotation import action_from_pose
 from simulation.tasks import make_task
-from tests.replay import ReplayNode, sent
+from tests.replay import replay_node, sent
 
 SEED = 10_002
 
@@ -22,14 +22,13 @@ def command(tick, action, seq=0):
 
 
 @pytest.fixture
-def robot():
-    node = ReplayNode([])
+def started():
+    node = replay_node([])
     wire = Wire(node, "robot", INPUTS)
     wire.edge.read("episode", pack(start()))
     robot = Robot(wire)
     robot.receive(start())
-    robot.node = node
-    return robot
+    return robot, node
 
 
 def home():
@@ -37,59 +36,65 @@ def home():
 
 
 def test_it_says_nothing_before_an_episode():
-    node = ReplayNode([])
+    node = replay_node([])
     Robot(Wire(node, "robot", INPUTS)).cycle(0, 0)
     assert not node.outputs
 
 
-def test_it_homes_and_reports_the_state_before_the_action(robot):
+def test_it_homes_and_reports_the_state_before_the_action(started):
+    robot, node = started
     robot.receive(command(0, home()))
     robot.cycle(0, 0)
     robot.cycle(1, 0)
-    before, after = sent(robot.node, "proprio")[:2]
+    before, after = sent(node, "proprio")[:2]
     assert (before.tick, after.tick) == (0, 1)
     assert np.abs(before.tcp_pose[:3] - home()[:3]).max() < 1e-3
 
 
-def test_of_two_commands_in_one_period_none_is_skipped(robot):
+def test_of_two_commands_in_one_period_none_is_skipped(started):
+    robot, node = started
     for tick in range(2):
         robot.receive(command(tick, home(), seq=tick))
     for cycle in range(3):
         robot.cycle(cycle, 0)
-    assert [state.tick for state in sent(robot.node, "proprio")] == [0, 1, 2]
+    assert [state.tick for state in sent(node, "proprio")] == [0, 1, 2]
 
 
-def test_a_jump_is_followed_within_the_limits(robot):
+def test_a_jump_is_followed_within_the_limits(started):
+    robot, node = started
     far = home()
     far[0] += np.float32(0.05)
     for cycle in range(40):
         robot.receive(command(cycle, far, seq=cycle))
         robot.cycle(cycle, 0)
-    xyz = np.array([state.tcp_pose[:3] for state in sent(robot.node, "proprio")])
+    xyz = np.array([state.tcp_pose[:3] for state in sent(node, "proprio")])
     assert np.linalg.norm(np.diff(xyz, axis=0), axis=1).max() * 60 < 0.6
     assert abs(xyz[-1, 0] - far[0]) < 2e-3
 
 
-def test_without_commands_it_holds_and_says_so(robot):
+def test_without_commands_it_holds_and_says_so(started):
+    robot, node = started
     for cycle in range(WATCHDOG_CYCLES + 5):
         robot.cycle(cycle, 0)
-    kinds = [fault.kind for fault in sent(robot.node, "fault")]
+    kinds = [fault.kind for fault in sent(node, "fault")]
     assert kinds == ["watchdog"]
-    xyz = np.array([state.tcp_pose[:3] for state in sent(robot.node, "proprio")])
+    xyz = np.array([state.tcp_pose[:3] for state in sent(node, "proprio")])
     assert np.abs(xyz - xyz[0]).max() < 1e-3
 
 
-def test_a_pose_out_of_reach_is_refused_and_the_robot_stays(robot):
+def test_a_pose_out_of_reach_is_refused_and_the_robot_stays(started):
+    robot, node = started
     away = home()
     away[:3] = [-0.1, 0.0, 0.0]
     for cycle in range(200):
         robot.receive(command(cycle, away, seq=cycle))
         robot.cycle(cycle, 0)
-    assert np.isfinite(sent(robot.node, "proprio")[-1].tcp_pose).all()
+    assert np.isfinite(sent(node, "proprio")[-1].tcp_pose).all()
 
 
-def test_the_end_of_an_episode_silences_it(robot):
+def test_the_end_of_an_episode_silences_it(started):
+    robot, node = started
     robot.cycle(0, 0)
     robot.receive(start()._replace(phase="end"))
     robot.cycle(1, 0)
-    assert len(sent(robot.node, "proprio")) == 1
+    assert len(sent(node, "proprio")) == 1

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.rows import Rows, concat, nothing, rows
@@ -28,6 +28,7 @@ def test_between_and_since_pick_by_tick(tick, n, start, end):
     assert as_dict(whole.since(start)) == {t: t for t in range(tick, tick + n) if start <= t}
 
 
+@settings(max_examples=40)
 @given(ticks, st.integers(0, 40), st.integers(0, 40))
 def test_what_was_cut_is_joined_again(tick, n, at):
     whole = numbered(tick, n)

@@ -112,7 +112,7 @@ def test_the_expected_delay_is_a_decaying_high_quantile():
     assert expected(*[12] * 12, *[8] * 19) == 12 and expected(*[12] * 12, *[8] * 20) == 8
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 200), min_size=1, max_size=40))
 def test_the_expected_delay_is_one_that_was_measured_and_the_history_is_bounded(delays):
     schedule = Schedule()

@@ -1,0 +1,175 @@
+"""Train a diffusion policy (`rtr train-policy`) on the frozen encoder's features: `action60` or `latent60`.
+
+Everything but the space is the same: encoder, features, network family, optimiser steps, batch, samples. Features are
+computed once, plain and mirrored and each with two draws of light and noise, and cached beside the training state.
+A checkpoint is written at 25, 50 and 100 % of the steps, with open-loop metrics on the held-out episodes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.checkpoint import FOLDER, Checkpoint, read, write
+from models.diffusion import Average, loss
+from models.dp_policy import Network
+from models.loop import Loop, decisive
+from models.registry import make_codec
+from models.samples import relative_chunks
+from models.train_vision import Samples
+from models.vision import CHUNK_MIRROR, Encoder
+from operators.codec import Codec
+
+SPACES = ("latent60", "action60")
+DRAWS = 2  # as it is and with other light and noise, of each picture and of its mirror image
+PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
+
+
+@dataclass(frozen=True)
+class TrainPolicy:
+    """Train a diffusion policy on cached features."""
+
+    data: Path = Path("datasets/write_board")
+    space: str = "latent60"
+    """latent60 or action60."""
+    codec: str = "vae"
+    """Of latent60: vae, vae_seam, pca or dct."""
+    steps: int = 12_000
+    batch: int = 128
+    rate: float = 1e-3
+    samples: int = 10
+    """DDIM steps."""
+    feature_noise: float = 0.05
+    """In standard deviations of each feature: the encoder knows its training pictures better than new ones."""
+    seed: int = 0
+    minutes: float = 10.0
+    """Of this piece; the next run goes on."""
+    threads: int = 2
+    out: Path = FOLDER
+    state: Path = Path("out/training")
+
+    def run(self) -> bool:
+        """One piece -> whether the last checkpoint is written."""
+        if self.space not in SPACES:
+            raise ValueError(f"expected a space of {', '.join(SPACES)}, got {self.space}")
+        torch.set_num_threads(self.threads)
+        torch.manual_seed(self.seed)
+        return _Training(self).run()
+
+
+class _Training:
+    def __init__(self, config: TrainPolicy):
+        self.config = config
+        vision = read(config.out / "vision")
+        self.encoder = vision.name
+        samples = Samples(config.data, withheld=0.0)
+        self.split = samples.split
+        self.features = cached_features(config.state / "features.safetensors", samples, vision)  # (2 DRAWS, N, F)
+        self.chunks = relative_chunks(samples.cache)
+        self.codec = make_codec(config.codec) if config.space == "latent60" else None
+        both = np.stack([self.chunks, self.chunks * CHUNK_MIRROR])
+        values = torch.from_numpy(np.stack([encoded(self.codec, chunks) for chunks in both]))  # (2, N, L, 10)
+        self.network = self._network(values[:, : self.split])
+        self.average = Average(self.network, self._network(values[:, : self.split]))
+        self.values = self.network.scaled(values)
+
+    def _network(self, values: Tensor) -> Network:
+        """A new network for values (..., L, 10)."""
+        features = self.features[:, : self.split].flatten(0, 1)[:: 1 + len(self.features)].float()
+        network = Network(values.shape[-2], features.shape[1])
+        network.mean.copy_(features.mean(0))
+        network.spread.copy_(features.std(0) + 1e-3)
+        network.low.copy_(values.flatten(0, -2).amin(0))
+        network.high.copy_(values.flatten(0, -2).amax(0))
+        return network
+
+    def run(self) -> bool:
+        config = self.config
+        optimiser = torch.optim.AdamW(self.network.parameters(), config.rate, weight_decay=0.01, fused=True)
+        name = f"dp_{config.space}" + ("" if config.codec == "vae" or not self.codec else f"_{config.codec}")
+        self.loop = Loop(
+            f"train {name}",
+            config.steps,
+            config.state / f"{name}.safetensors",
+            {"network": self.network, "average": self.average.module},
+            optimiser,
+            self.step,
+            {**decisive(config), "encoder": self.encoder, "codec": self.codec.name if self.codec else ""},
+            config.seed,
+            config.minutes,
+            self.average.update,
+            {round(part * config.steps): lambda part=part: self.save(name, part) for part in PARTS},
+        )
+        return self.loop.run()
+
+    def step(self, number: int, generator: torch.Generator) -> Tensor:
+        rows = torch.randint(self.split, (self.config.batch,), generator=generator)
+        draw = torch.randint(len(self.features), (self.config.batch,), generator=generator)
+        features = self.features[draw, rows].float()
+        noise = self.config.feature_noise * torch.randn(features.shape, generator=generator)
+        condition = self.network.condition(features) + noise
+        return loss(lambda x, t: self.network.unet(x, t, condition), self.values[draw // DRAWS, rows], generator)
+
+    def save(self, name: str, part: float) -> None:
+        """Write the averaged weights; those of a part of the steps stay beside the training state."""
+        metrics = {**self.open_loop(), "minutes": round(self.loop.seconds / 60, 1)}
+        config = self.config
+        about = {"kind": name, "task": "write_board", "space": config.space, "encoder": self.encoder}
+        about |= {"codec": self.codec.name if self.codec else "", "samples": config.samples, "part": part}
+        about |= {"metrics": metrics, "configuration": decisive(config)}
+        tensors = {k: v for k, v in self.average.module.state_dict().items() if k != "updates"}
+        write(config.out / name if part == 1 else config.state / f"{name}_{round(100 * part)}", tensors, about)
+        print(name, part, metrics)
+
+    def open_loop(self, most: int = 2000) -> dict[str, float]:
+        """Of sampled chunks on held-out rows: deviation per axis [mm] and third difference [mm/tick^3]."""
+        rows = np.unique(np.linspace(self.split, len(self.chunks) - 1, most).astype(int))
+        generator = torch.Generator().manual_seed(1)
+        found = []
+        for part in np.array_split(rows, max(1, len(rows) // 250)):
+            noise = torch.randn((len(part), *self.values.shape[2:]), generator=generator)
+            with torch.inference_mode():
+                values = self.average.module(self.features[0, part].float(), noise, self.config.samples).numpy()
+            found.append(self.codec.decode(values) if self.codec else values)
+        xyz = 1e3 * np.concatenate(found)[..., :3]
+        true = 1e3 * self.chunks[rows, :, :3]
+        jerk = np.linalg.norm(np.diff(xyz, 3, axis=1), axis=-1)
+        distance = np.linalg.norm(xyz - true, axis=-1)
+        return {
+            "deviation_mm": round(float(np.abs(xyz - true).mean()), 4),
+            "distance_mm": round(float(distance.mean()), 4),
+            "distance_p95_mm": round(float(np.quantile(distance, 0.95)), 4),
+            "chunk_jerk_mm_per_tick3": round(float(jerk.mean()), 5),
+            "expert_jerk_mm_per_tick3": round(float(np.linalg.norm(np.diff(true, 3, axis=1), axis=-1).mean()), 5),
+        }
+
+
+def encoded(codec: Codec | None, chunks: np.ndarray) -> np.ndarray:
+    """(n, 48, 10) -> (n, L, 10) float32 in the policy's space."""
+    if codec is None:
+        return chunks.astype(np.float32)
+    latents = [codec.encode(part) for part in np.array_split(chunks, 1 + len(chunks) // 1024)]
+    return np.concatenate(latents).astype(np.float32)
+
+
+def cached_features(path: Path, samples: Samples, vision: Checkpoint) -> Tensor:
+    """(2 DRAWS, N, F) float16: of each row plain (first without noise), then mirrored."""
+    key = f"{vision.name} {samples.cache.key}"
+    if path.exists():
+        found = load_file(path)
+        if bytes(found["key"].numpy()).decode() == key:
+            return found["features"]
+    encoder = Encoder(**vision.about["architecture"]).eval().requires_grad_(False)
+    vision.fill(encoder)
+    generator, parts = torch.Generator().manual_seed(0), []
+    variants = [(mirrored, noisy) for mirrored in (False, True) for noisy in (False, True)]
+    for rows in track(np.array_split(np.arange(len(samples.cache)), 1 + len(samples.cache) // 256), "features"):
+        parts.append(torch.stack([samples.encoded(encoder, rows, *variant, generator) for variant in variants]))
+    features = torch.cat(parts, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"features": features, "key": torch.tensor(list(key.encode()), dtype=torch.uint8)}, path)
+    return features

@@ -1,0 +1,93 @@
+"""Collecting demonstrations: reproducible, resumable, on its own seeds, with labels that lead back to the stroke."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from operators.messages import HORIZON
+from operators.rotation import matrix_from_vector
+from recordings.dataset import Dataset
+from simulation.tasks import make_task
+from studies.collect import LAGS, REST, Collect, collect
+
+FIRST = 15  # two short strokes
+
+
+def options(out: Path, episodes: int = 1, **changes) -> Collect:
+    return Collect(episodes=episodes, seed=FIRST, out=out, **{"fps": 5, "image": 24, "workers": 1, **changes})
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory) -> Path:
+    """Two episodes in one run, with many pushes."""
+    out = tmp_path_factory.mktemp("collected")
+    collect(options(out, 2, recovery=0.6))
+    return out
+
+
+def test_a_resumed_run_gives_the_same_files_as_an_uninterrupted_one(collected, tmp_path, capsys):
+    out = tmp_path / "resumed"
+    collect(options(out, 1, recovery=0.6))
+    collect(options(out, 2, recovery=0.6))
+    assert files(out) == files(collected)
+    collect(options(out, 2, recovery=0.6))
+    assert "2 episodes" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_rows_are_states_before_their_tick_and_reach_beyond_the_lift(collected):
+    dataset = Dataset.open(collected, fps=5)
+    assert [episode.about["seed"] for episode in dataset.episodes] == [FIRST, FIRST + 1]
+    assert all(episode.about["success"] == 1 for episode in dataset.episodes)
+    assert dataset.cameras == ("front", "wrist") and dataset.frames(0, "wrist").shape[1:] == (24, 24, 3)
+    rows, task = dataset.rows(0), make_task("write_board", FIRST)
+    assert rows["tick"].tolist() == list(range(0, task.duration_ticks + REST, 12))
+    assert rows["label.ticks_left"][[0, -1]].tolist() == [task.duration_ticks, 0]
+    np.testing.assert_allclose(rows["observation.past"][2:, LAGS.index(24)], rows["observation.state"][:-2])
+    np.testing.assert_allclose(rows["observation.past"][0], np.tile(rows["observation.state"][0], (4, 1)))
+    np.testing.assert_allclose(rows["observation.state"][0, :3], task.home_pose[:3], atol=1e-4)
+
+
+def test_labels_lead_from_the_measured_state_back_to_the_stroke(collected):
+    dataset, pushed, pressed = Dataset.open(collected), [], []
+    for number in range(2):
+        rows, task = dataset.rows(number), make_task("write_board", FIRST + number)
+        board = matrix_from_vector(task.board_pose[3:])
+        chunk = (rows["action_chunk"][:, :, :3] - task.board_pose[:3]) @ board
+        reference = np.stack([task.reference(tick + np.arange(HORIZON)) for tick in rows["tick"]])
+        off = np.linalg.norm((chunk - reference)[:, :, :2], axis=2)
+        assert off.max() < 0.005 and np.all(off[:, -1] < 0.0005)
+        pushed.append(off[rows["since_push"] == 0, 0].max())
+        pressed.append(np.abs((rows["action"] - rows["action_chunk"][:, 0])[:, :3] @ board[:, 2]).max())
+        np.testing.assert_allclose(rows["label.board_pose"][0], task.board_pose, atol=1e-6)
+        assert rows["label.board_pose"].std(0).max() < 1e-6
+    assert min(pushed) > 0.0015 and 0.0003 < max(pressed) < 0.0008
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 10_000}, "expected seeds 0 to 9999 .*got 10000 to 10000"),
+        ({"seed": 9_999, "episodes": 2}, "got 9999 to 10000"),
+        ({"seed": 20_000}, "expected seeds"),
+        ({"seed": -1}, "expected seeds"),
+        ({"fps": 7}, "--fps: expected a divisor of 60"),
+        ({"recovery": 1.5}, "--recovery: expected a share"),
+        ({"task": "juggle"}, "expected a task of write_board"),
+        ({"targets": "none"}, "expected targets of"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        collect(Collect(**{"episodes": 1, "out": tmp_path / "x", **changes}))
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_data_set_is_not_mixed_with_other_settings(collected):
+    with pytest.raises(ValueError, match="another --out"):
+        collect(options(collected, 3, recovery=0.1))
+    assert len(Dataset.open(collected).episodes) == 2
