@@ -115,4 +115,5 @@ class Average:
         updates = self.module.updates
         updates += 1  # pyright: ignore[reportOperatorIssue]
         weight = 1 - min(self._decay, (1 + int(updates)) / (10 + int(updates)))  # pyright: ignore[reportArgumentType]
-        torch._foreach_lerp_(list(self.module.parameters()), list(self._source.parameters()), weight)
+        for mine, theirs in zip(self.module.parameters(), self._source.parameters(), strict=True):
+            mine.lerp_(theirs, weight)

@@ -73,7 +73,7 @@ def main() -> None:
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"rtr: {error}")
     except KeyboardInterrupt:
-        sys.exit("rtr: stopped; with --trace the same command goes on where it was")
+        sys.exit("rtr: stopped; the same command goes on where it was (evaluate: with --trace)")
 
 
 def _command() -> Any:

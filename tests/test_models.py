@@ -1,0 +1,291 @@
+"""Codecs, diffusion, training loop and checkpoints; the shipped checkpoints keep their promises."""
+
+import json
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models import loop
+from models.checkpoint import FOLDER, BadCheckpoint, read, require, write
+from models.diffusion import UNet, loss, sample, schedule
+from models.dp_policy import Network
+from models.loop import Diverged, Loop
+from models.registry import CODECS, make_codec, make_policy
+from models.train_vae import FADE, reconstruction, seamed, turned
+from models.vae import Vae
+from operators.codec import TIME_FACTOR
+from operators.messages import ACTION_WIDTH, HORIZON
+from operators.rotation import is_orthonormal, to_relative
+from operators.settings import Settings
+from simulation.write_board import SERVO_LAG, WriteBoard
+
+HELD_OUT_SEEDS = range(9990, 9996)  # of the collecting range, but of no data set
+LEARNED = [name for name in CODECS if name != "dct"]
+
+
+def expert_chunks(seed: int, every: int = 12) -> np.ndarray:
+    """Relative chunks along one episode, the arm up to 3 mm beside its path, (n, 48, 10) float32."""
+    task, rng, found = WriteBoard(seed), np.random.default_rng(seed), []
+    for tick in range(0, task.duration_ticks, every):
+        offset = np.append(rng.uniform(-0.002, 0.002, 2), rng.uniform(-0.0005, 0.0005))
+        place = task.to_base(task.reference(np.array([tick - SERVO_LAG]))[0] + offset)
+        pose = np.concatenate([place, task.reference_rotation])
+        found.append(to_relative(task.expert_chunk(tick, pose, np.zeros(6)), pose))
+    return np.stack(found).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def held_out() -> np.ndarray:
+    return np.concatenate([expert_chunks(seed) for seed in HELD_OUT_SEEDS])
+
+
+# -- codecs
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_learned_codec_keeps_chunks_it_never_saw(name, held_out):
+    codec = make_codec(name)
+    latent = np.stack([codec.encode(chunk) for chunk in held_out])
+    rebuilt = np.stack([codec.decode(one) for one in latent])
+    assert latent.shape[1:] == (HORIZON // TIME_FACTOR, ACTION_WIDTH)
+    distance = 1e3 * np.linalg.norm(rebuilt[..., :3] - held_out[..., :3], axis=-1)
+    assert distance.mean() <= 0.3 and np.quantile(distance, 0.99) <= 1.0
+    cosine = np.clip(np.sum(rebuilt[..., 3:6] * held_out[..., 3:6], -1), -1, 1)
+    assert np.degrees(np.quantile(np.arccos(cosine), 0.99)) <= 0.2
+    assert is_orthonormal(rebuilt[..., 3:9])
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_swapping_latents_swaps_chunks(name, held_out):
+    codec, (one, other) = make_codec(name), held_out[[3, 40]]
+    latents = codec.encode(one), codec.encode(other)
+    swapped = [codec.decode(latent) for latent in latents[::-1]]
+    assert np.abs(swapped[0] - other).max() < 3e-3 < np.abs(swapped[0] - one).max()
+    assert np.abs(swapped[1] - one).max() < 3e-3
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_codec_is_deterministic_named_and_strict(name, held_out):
+    codec = make_codec(name)
+    assert codec.name == make_codec(name).name and codec.name.split(":")[0] == name
+    assert np.array_equal(codec.encode(held_out[0]), codec.encode(held_out[0]))
+    for wrong in (47, 12):
+        with pytest.raises(ValueError, match="expected rows"):
+            codec.encode(held_out[0][:wrong])
+    with pytest.raises(ValueError, match="expected rows"):
+        codec.decode(np.zeros((11, 10), np.float32))
+
+
+def test_seams_are_faded_out_in_the_target():
+    chunks = torch.from_numpy(expert_chunks(9980))
+    given, target = seamed(chunks, torch.Generator().manual_seed(0))
+
+    def jump(rows):
+        return torch.diff(rows[..., :3], 2, dim=1).norm(dim=-1).amax(1)
+
+    assert (jump(target) < 0.5 * jump(given)).float().mean() > 0.5
+    late = (given - target).norm(dim=-1).argmax(1)
+    assert (late < HORIZON).all() and FADE < HORIZON
+
+
+def test_turned_chunks_stay_rotations():
+    chunks = torch.from_numpy(expert_chunks(9981))
+    changed = turned(chunks, torch.Generator().manual_seed(0))
+    assert is_orthonormal(changed[..., 3:9].numpy()) and torch.equal(changed[..., :3], chunks[..., :3])
+    assert changed[..., 9].min() >= 0 and changed[..., 9].max() <= 1
+
+
+def test_a_vae_can_be_fitted_in_seconds():
+    torch.manual_seed(0)
+    chunks, vae = torch.from_numpy(expert_chunks(9982)), Vae()
+    vae.scale.copy_(torch.tensor([0.02] * 3 + [0.1] * 6 + [0.5]))
+    vae.shift.copy_(torch.tensor([0, 0, 0, 1, 0, 0, 0, 1, 0, 0]))
+    optimiser = torch.optim.AdamW(vae.parameters(), 2e-3, fused=True)
+    for _ in range(300):
+        optimiser.zero_grad()
+        ((vae.decode(vae.posterior(chunks)[0]) - chunks) / vae.scale).abs().mean().backward()
+        optimiser.step()
+    assert reconstruction(vae, chunks)["mean_mm"] < 2
+
+
+# -- diffusion
+
+
+def two_modes(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+    """The best possible v where data are all +0.6 or all -0.6, in closed form."""
+    alpha, sigma = schedule(time)
+    clean = 0.6 * torch.tanh(0.6 * alpha * x.sum((1, 2), keepdim=True) / sigma**2)
+    return (alpha * x - clean) / sigma
+
+
+@pytest.mark.parametrize("steps", [5, 10, 30])
+def test_ddim_finds_both_modes_and_nothing_between(steps):
+    noise = torch.randn(400, 4, 2, generator=torch.Generator().manual_seed(0))
+    found = sample(two_modes, noise, steps)
+    assert (found.abs() - 0.6).abs().max() < 0.05
+    assert 0.4 < (found[:, 0, 0] > 0).float().mean() < 0.6
+
+
+def test_ddim_clips_what_is_predicted():
+    wild = sample(lambda x, time: 10 * x, torch.ones(2, 4, 2), 10)
+    assert wild.abs().max() <= 1 + 1e-5
+
+
+def test_a_trained_network_finds_both_modes_of_a_condition():
+    """Condition 0: data at +-0.6; condition 1: data at 0."""
+    torch.manual_seed(0)
+    net, draw = UNet(4, 2, 1, widths=(16, 16)), torch.Generator().manual_seed(0)
+    optimiser = torch.optim.AdamW(net.parameters(), 3e-3, fused=True)
+    for _ in range(400):
+        condition = torch.randint(2, (128, 1), generator=draw).float()
+        sign = 2.0 * torch.randint(2, (128, 1, 1), generator=draw) - 1
+        clean = (0.6 * sign * (1 - condition[..., None])).expand(-1, 4, 2)
+        optimiser.zero_grad()
+        loss(lambda x, t, c=condition: net(x, t, c), clean, draw).backward()
+        optimiser.step()
+    with torch.inference_mode():
+        noise = torch.randn(200, 4, 2, generator=draw)
+        apart, single = (sample(lambda x, t, c=c: net(x, t, torch.full((200, 1), c)), noise, 10) for c in (0.0, 1.0))
+    means = apart.mean((1, 2))
+    assert ((means.abs() - 0.6).abs() < 0.2).float().mean() > 0.9 and 0.25 < (means > 0).float().mean() < 0.75
+    assert single.abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("space", ["action", "latent"])
+def test_one_batch_is_overfitted(space):
+    torch.manual_seed(0)
+    chunks = expert_chunks(9983, every=30)[:8]
+    codec = make_codec("pca")
+    values = torch.from_numpy(codec.encode(chunks) if space == "latent" else chunks).float()
+    features, draw = torch.randn(len(values), 16), torch.Generator().manual_seed(1)
+    net = Network(values.shape[1], 16)
+    net.low.copy_(values.amin((0, 1)))
+    net.high.copy_(values.amax((0, 1)))
+    scaled, optimiser = net.scaled(values), torch.optim.AdamW(net.parameters(), 3e-3, fused=True)
+    for step in range(500):
+        optimiser.param_groups[0]["lr"] = 3e-3 * loop.schedule(step, 500)
+        optimiser.zero_grad()
+        given = features.repeat(8, 1)
+        loss(lambda x, t, c=given: net.unet(x, t, c), scaled.repeat(8, 1, 1), draw).backward()
+        optimiser.step()
+    with torch.inference_mode():
+        found = net(features, torch.randn(values.shape, generator=draw), 10).numpy()
+    rebuilt = np.asarray(codec.decode(found) if space == "latent" else found)
+    distance = 1e3 * np.linalg.norm(rebuilt[..., :3] - chunks[..., :3], axis=-1)
+    assert distance.mean() < 3
+
+
+# -- training loop
+
+
+def line(state: Path, minutes: float = 1e9, spoil_at: int = -1) -> tuple[nn.Module, Loop]:
+    """A training that fits y = 2x."""
+    torch.manual_seed(0)
+    net = nn.Linear(1, 1)
+
+    def step(number: int, generator: torch.Generator) -> torch.Tensor:
+        x = torch.randn(8, 1, generator=generator)
+        return (net(x) - 2 * x).square().mean() * (float("nan") if number == spoil_at else 1)
+
+    optimiser = torch.optim.AdamW(net.parameters(), 0.05)
+    return net, Loop("line", 60, state, {"net": net}, optimiser, step, {"what": "line"}, 3, minutes)
+
+
+@pytest.fixture
+def slow_clock(monkeypatch):
+    """A second passes at every look at the clock."""
+    seconds = count()
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(seconds)))
+
+
+def test_resumed_equals_uninterrupted(tmp_path, slow_clock):
+    whole, uninterrupted = line(tmp_path / "a.safetensors")
+    assert uninterrupted.run()
+    pieces = 0
+    while True:
+        net, piece = line(tmp_path / "b.safetensors", minutes=1)
+        pieces += 1
+        if piece.run():
+            break
+        assert piece.done < 60
+    assert pieces > 2
+    for left, right in zip(whole.parameters(), net.parameters(), strict=True):
+        assert torch.allclose(left, right, atol=1e-6)
+
+
+def test_a_training_that_diverges_stops_and_keeps_its_last_good_state(tmp_path, slow_clock):
+    _, spoiled = line(tmp_path / "a.safetensors", spoil_at=50)
+    with pytest.raises(Diverged, match="step 50"):
+        spoiled.run()
+    net, again = line(tmp_path / "a.safetensors")
+    assert again.run() and 0 < spoiled.done <= 50
+    assert all(torch.isfinite(weight).all() for weight in net.parameters())
+
+
+def test_the_state_of_another_training_is_refused(tmp_path):
+    line(tmp_path / "a.safetensors", minutes=0)[1].run()
+    _, other = line(tmp_path / "a.safetensors")
+    other.configuration = {"what": "circle"}
+    with pytest.raises(BadCheckpoint, match=r"expected a training of .*circle.*got .*line.*remove it"):
+        other.run()
+    (tmp_path / "a.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(BadCheckpoint, match="expected the state of a training"):
+        line(tmp_path / "a.safetensors")[1].run()
+
+
+# -- checkpoints
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    write(tmp_path / "net", nn.Linear(2, 1).state_dict(), {"kind": "net", "codec": "vae:00000000"})
+    return tmp_path / "net"
+
+
+def test_a_checkpoint_comes_back(saved):
+    checkpoint, net = read(saved), nn.Linear(2, 1)
+    checkpoint.fill(net)
+    assert checkpoint.name.startswith("net:") and len(checkpoint.name) == len("net:") + 8
+    with pytest.raises(BadCheckpoint, match=r"net\.safetensors: expected bias of shape \(3,\), got \(1,\)"):
+        checkpoint.fill(nn.Linear(2, 3))
+
+
+def test_what_is_wrong_with_a_checkpoint_is_said(saved, tmp_path):
+    with pytest.raises(BadCheckpoint, match=r"other\.safetensors: expected a checkpoint of .*, found none"):
+        read(tmp_path / "other")
+    whole, described = saved.with_suffix(".safetensors"), saved.with_suffix(".json")
+    good = whole.read_bytes()
+    whole.write_bytes(good[:-1])
+    with pytest.raises(BadCheckpoint, match="expected weights of hash"):
+        read(saved)
+    whole.write_bytes(good)
+    described.write_text('{"kind": "net"}')
+    with pytest.raises(BadCheckpoint, match="hash is missing"):
+        read(saved)
+    described.write_text("{")
+    with pytest.raises(BadCheckpoint, match=r"net\.json: expected a JSON object"):
+        read(saved)
+
+
+def test_a_codec_that_does_not_fit_is_refused_with_both_names(saved):
+    with pytest.raises(BadCheckpoint, match=r"made for codec vae:00000000, but codec is dct:"):
+        require(read(saved), "codec", make_codec("dct").name)
+    with pytest.raises(BadCheckpoint, match=r"dp_latent60.* made for codec vae:\w+, but codec is dct:\w+"):
+        make_policy(replace(Settings(), policy="dp_latent60", codec="dct"))
+
+
+def test_shipped_checkpoints_fit_each_other_and_are_small():
+    made = {path.stem: read(path) for path in FOLDER.glob("*.safetensors")}
+    assert {"vae", "vae_seam", "pca", "vision", "dp_latent60", "dp_action60"} <= set(made)
+    for name in ("dp_latent60", "dp_action60"):
+        assert made[name].about["encoder"] == made["vision"].name
+    assert made["dp_latent60"].about["codec"] == made["vae"].name and made["dp_action60"].about["codec"] == ""
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 12e6
+    for name in made:
+        assert (FOLDER / f"{name}.md").read_text().startswith("# ")
+        assert json.loads((FOLDER / f"{name}.json").read_text())["hash"] == made[name].about["hash"]
