@@ -1,6 +1,7 @@
 """A dora node with checked messages: what every process shares."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from operators.frame import frame_metadata
 from operators.settings import Settings, parse
 
 ROOT = Path(__file__).parents[1]
+SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY_NEEDED = 60 << 20  # of all processes together, at the default picture size
 
 
 def settings() -> Settings:
@@ -25,6 +28,8 @@ def settings() -> Settings:
         config = parse(os.environ)
     except ValueError as error:
         sys.exit(str(error))
+    if SHARED_MEMORY.exists() and shutil.disk_usage(SHARED_MEMORY).total < SHARED_MEMORY_NEEDED:
+        sys.exit(f"{SHARED_MEMORY}: expected 60 MB or more; in Docker, start the container with --shm-size=256m")
     return replace(config, out=str(ROOT / config.out), replay=config.replay and str(ROOT / config.replay))
 
 

@@ -73,6 +73,11 @@ def test_full_rate_is_kept_as_long_as_the_robot_can_still_stop():
     assert last - reached == floor(STOPPING_ROWS)  # 4 rows left: it starts to brake, no earlier
 
 
+def test_from_rest_full_rate_is_reached_in_8_cycles_and_4_rows():
+    *_, (position, rate, _) = drive([(100, 1.0, 8)])
+    assert (position, rate) == (4.0, 1.0)
+
+
 def test_the_stopping_series_adds_up():
     for cycles in range(1, 9):
         rates = [DECELERATION * k for k in range(1, cycles + 1)]

@@ -20,7 +20,7 @@ from models.train_vae import FADE, reconstruction, seamed, turned
 from models.vae import Vae
 from operators.codec import TIME_FACTOR
 from operators.messages import ACTION_WIDTH, HORIZON
-from operators.rotation import is_orthonormal, to_relative
+from operators.rotation import angle_between, is_orthonormal, to_relative
 from operators.settings import Settings
 from simulation.write_board import SERVO_LAG, WriteBoard
 
@@ -55,8 +55,7 @@ def test_a_learned_codec_keeps_chunks_it_never_saw(name, held_out):
     assert latent.shape[1:] == (HORIZON // TIME_FACTOR, ACTION_WIDTH)
     distance = 1e3 * np.linalg.norm(rebuilt[..., :3] - held_out[..., :3], axis=-1)
     assert distance.mean() <= 0.3 and np.quantile(distance, 0.99) <= 1.0
-    cosine = np.clip(np.sum(rebuilt[..., 3:6] * held_out[..., 3:6], -1), -1, 1)
-    assert np.degrees(np.quantile(np.arccos(cosine), 0.99)) <= 0.2
+    assert np.degrees(np.quantile(angle_between(rebuilt, held_out), 0.99)) <= 0.2
     assert is_orthonormal(rebuilt[..., 3:9])
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
@@ -146,7 +147,9 @@ def play(arrivals: list[Arrival], join: Join, held: bool, start: int = 0, refini
         if refining and len(chunk) == 48:
             chunk = refine("rtr", chunk, plan.executed, plan.planned, through_codec)
         executed, position = plan.rows.between(plan.next_tick - HISTORY, plan.next_tick), plan.position
+        under_way = plan.rows.between(floor(position), ceil(position) + 1)  # the rows the robot is between
         plan = plan.receive(chunk, number, watched)
+        assert equal(plan.rows.between(floor(position), ceil(position) + 1), under_way)
         assert equal(plan.rows.between(executed.tick, plan.next_tick), executed) and plan.position == position
     while plan.planned or plan.stood < 3:
         plan = step(plan, 1.0)
@@ -409,6 +412,21 @@ def test_the_horizon_counts_from_the_observation():
     assert plan.receive(curve(12, 48, 1), 4, newest).horizon == 48
     assert plan.receive(curve(12, 48, 1).since(20), 4, newest, t0=12).horizon == 48
     assert plan.receive(curve(20, 28, 1), 4, newest).horizon == 28
+
+
+def test_between_two_rows_the_one_approached_may_no_longer_change():
+    plan = hold(START).receive(line(0, 48, x=START[0]), 0, newest)
+    assert plan.next_tick == 0  # standing on row -1
+    plan, _ = run(plan, 1)
+    assert -1 < plan.position < 0 and plan.next_tick == 1
+    while plan.position != round(plan.position):
+        plan, _ = plan.step()
+    assert plan.next_tick == plan.position + 1
+    braking, _ = run(plan, 45)
+    assert 43 < braking.position < 47 and braking.position != round(braking.position)
+    joined = braking.receive(line(40, 48, x=5.0), 1, newest)
+    _, due = joined.step()
+    assert due.planned[0] < START[0] + 0.05  # still on the old path: no jump within a row
 
 
 # --- What was really sent, and what is kept -----------------------------------------------------------------------

@@ -25,6 +25,8 @@ def as_dict(part: Rows) -> dict[int, float]:
 def test_between_and_since_pick_by_tick(tick, n, start, end):
     whole = numbered(tick, n)
     assert as_dict(whole.between(start, end)) == {t: t for t in range(tick, tick + n) if start <= t < end}
+    part = whole.between(start, end)
+    assert whole.tick <= part.tick <= part.end <= whole.end  # where it is empty, too
     assert as_dict(whole.since(start)) == {t: t for t in range(tick, tick + n) if start <= t}
 
 
