@@ -6,27 +6,30 @@ import time
 from collections.abc import Iterator
 
 SPIN_NS = 300_000  # sleep wakes up late by about this much: the rest is waited for awake
-PRIORITY = 60
+EXECUTOR, ROBOT, DECODER = 60, 50, 40  # priorities: the higher goes first
 
 
-def realtime() -> bool:
-    """Ask for SCHED_FIFO for the calling thread and freeze the heap. Call it after Node(): threads inherit it.
+def realtime(priority: int) -> bool:
+    """Ask for SCHED_FIFO for the calling thread. Call it after Node(): threads inherit it.
 
     Returns:
-        Whether it was granted; without it the loop works, with more jitter.
+        Whether it was granted; without it everything works, with more jitter.
     """
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # collections of this small heap are run in the idle part of a period instead
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except (PermissionError, AttributeError):
         return False
     return True
 
 
 def cycles(hz: int) -> Iterator[tuple[int, int]]:
-    """Yield (cycle, time of waking [ns]) at a fixed rate; cycles that were slept through are passed over."""
+    """Yield (cycle, time of waking [ns]) at a fixed rate; cycles that were slept through are passed over.
+
+    What lives now is left out of garbage collection, and the rest is collected once a second after a cycle's work.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     period = 1_000_000_000 // hz
     start = time.monotonic_ns()
     cycle = 0

@@ -5,6 +5,7 @@ import time
 from dora import Node
 
 from models.registry import make_codec
+from nodes._clock import DECODER, realtime
 from nodes._wire import Wire, settings
 from operators.decode import Decoding
 from operators.settings import Settings
@@ -19,6 +20,7 @@ def main() -> None:
 def run(node: Node, config: Settings) -> None:
     wire = Wire(node, "decoder", INPUTS)
     decoding = Decoding(config, make_codec)
+    realtime(DECODER)  # a late hand-over is a wider seam
     for _, message in wire.messages():
         decoded = wire.attempt("chunk dropped", decoding.receive, message, time.monotonic_ns)
         if decoded:

@@ -3,7 +3,7 @@
 import numpy as np
 from dora import Node
 
-from nodes._clock import cycles, realtime
+from nodes._clock import EXECUTOR, cycles, realtime
 from nodes._wire import Wire, settings
 from operators.execution import Execution
 from operators.messages import HZ, ActionChunk, Episode, Proprio, Request
@@ -69,7 +69,7 @@ def run(node: Node, config: Settings) -> None:
             if isinstance(message, Proprio):
                 executor.cycle(message.cycle, message.t_ns)
         return
-    granted, before = realtime(), 0
+    granted, before = realtime(EXECUTOR), 0
     for cycle, t_ns in cycles(HZ):
         for source, message in wire.drain():
             executor.receive(source, message)

@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 from dora import Node
 
-from nodes._clock import cycles
+from nodes._clock import ROBOT, cycles, realtime
 from nodes._wire import Wire, settings
 from operators.kinematics import Unreachable
 from operators.limits import Envelope, Limiter
@@ -84,6 +84,7 @@ def main() -> None:
 def run(node: Node) -> None:
     wire = Wire(node, "robot", INPUTS)
     robot = Robot(wire)
+    realtime(ROBOT)
     for cycle, t_ns in cycles(HZ):
         for _, message in wire.drain():
             robot.receive(message)

@@ -425,8 +425,9 @@ def test_between_two_rows_the_one_approached_may_no_longer_change():
     braking, _ = run(plan, 45)
     assert 43 < braking.position < 47 and braking.position != round(braking.position)
     joined = braking.receive(line(40, 48, x=5.0), 1, newest)
-    _, due = joined.step()
-    assert due.planned[0] < START[0] + 0.05  # still on the old path: no jump within a row
+    approached = ceil(braking.position)
+    assert np.array_equal(joined.rows.at(approached), braking.rows.at(approached))
+    assert joined.rows.at(approached + 1)[0] > 5 and joined.next_tick == approached + 1
 
 
 # --- What was really sent, and what is kept -----------------------------------------------------------------------
