@@ -24,6 +24,7 @@ from operators.rotation import angle_between, is_orthonormal, to_relative
 from operators.settings import Settings
 from simulation.write_board import SERVO_LAG, WriteBoard
 
+torch.set_num_threads(1)  # two threads wait for each other where other processes use the cores
 HELD_OUT_SEEDS = range(9990, 9996)  # of the collecting range, but of no data set
 LEARNED = [name for name in CODECS if name != "dct"]
 
