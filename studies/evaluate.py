@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def evaluate(options: Evaluate) -> dict[str, dict]:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         about = {"configuration": jobs[0].configuration, "seed": options.seed, "episodes": options.episodes}
+        about["revision"] = revision()
         options.json.write_text(json.dumps({**_plain(metrics), "about": {**about, **settings_of(jobs[0])}}, indent=1))
     return metrics
 
@@ -136,6 +138,13 @@ def delay_cycles(delay: str, seed: int, episode: int, chunk_id: int) -> int:
     if not trace:
         return int(cycles)
     return ceil(latency_ms(trace, int(cycles) * 1000 / HZ, seed, episode, chunk_id) * HZ / 1000)
+
+
+def revision() -> str:
+    """Git revision of the code that ran, `-dirty` where files differ from it, or unknown."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def _plain(metrics: dict[str, dict]) -> dict[str, dict]:
