@@ -11,7 +11,8 @@ INPUTS = {"scene": Scene, "episode": Episode}
 
 
 def main() -> None:
-    run(Node(), settings())
+    config = settings()  # before Node(): a wrong variable ends the run before it begins
+    run(Node(), config)
 
 
 def run(node: Node, config: Settings) -> None:

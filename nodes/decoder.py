@@ -14,7 +14,8 @@ INPUTS = Decoding.INPUTS
 
 
 def main() -> None:
-    run(Node(), settings())
+    config = settings()  # before Node(): a wrong variable ends the run before it begins
+    run(Node(), config)
 
 
 def run(node: Node, config: Settings) -> None:
