@@ -1,5 +1,7 @@
 """Checkpoints: `name.safetensors` beside `name.json`, both needed, and what is wrong with them in one line.
 
+A model card, `name.md`, is written with them for people.
+
 The json says what the weights are (task, space, codec, metrics, configuration) and holds their hash: the first eight
 digits of the SHA-256 of the safetensors file. `kind:hash` names a codec, so that a latent of another one is recognised.
 """
@@ -55,7 +57,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], h
 
     Args:
         path: without or with `.safetensors`.
-        about: goes into the json; must hold `kind`.
+        about: goes into the json; must hold `kind`. `description`, `metrics` and `configuration` go into the card.
         half: store floating point numbers in 16 bits.
     """
     path = path.with_suffix(".safetensors")
@@ -63,7 +65,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], h
     whole = save({name: _stored(t, half) for name, t in sorted(tensors.items())})
     digest = sha256(whole).hexdigest()[:8]
     _replace(path, whole)
-    _replace(path.with_suffix(".json"), json.dumps({**about, "hash": digest}, indent=1, default=str).encode() + b"\n")
+    about = {**about, "hash": digest, "revision": revision()}
+    _replace(path.with_suffix(".json"), json.dumps(about, indent=1, default=str).encode() + b"\n")
+    _replace(path.with_suffix(".md"), card(about).encode())
     return digest
 
 
@@ -105,6 +109,33 @@ def require(checkpoint: Checkpoint, key: str, expected: str) -> None:
     found = checkpoint.about.get(key)
     if found != expected:
         raise BadCheckpoint(f"{checkpoint.path}: made for {key} {found}, but {key} is {expected}")
+
+
+def card(about: Mapping[str, Any]) -> str:
+    """A model card in markdown."""
+    lines = [f"# {about['kind']}:{about['hash']}", "", about.get("description", ""), ""]
+    plain = {k: v for k, v in about.items() if k not in ("kind", "hash", "description", "metrics", "configuration")}
+    for title, facts in (("", plain), ("Metrics", about.get("metrics")), ("Configuration", about.get("configuration"))):
+        if facts:
+            lines += [f"## {title}", ""] if title else []
+            lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items()), ""]
+    return "\n".join(lines)
+
+
+def revision() -> str:
+    """The checkout's git revision, eight digits; empty where there is none."""
+    git = FOLDER.parents[1] / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head[:8]
+        branch = head.removeprefix("ref: ")
+        if (git / branch).is_file():
+            return (git / branch).read_text()[:8]
+        packed = (git / "packed-refs").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line[:8] for line in packed if line.endswith(f" {branch}")), "")
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:

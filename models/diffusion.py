@@ -56,10 +56,11 @@ class UNet(nn.Module):
 
     octaves: Tensor
 
-    def __init__(self, length: int, channels: int, condition: int, widths: tuple[int, int] = (48, 96)):
+    def __init__(
+        self, length: int, channels: int, condition: int, widths: tuple[int, int] = (48, 96), mixed: int = 256
+    ):
         super().__init__()
         wide, deep = widths
-        mixed = 256
         self.register_buffer("octaves", 2.0 ** torch.arange(8) * torch.pi / 2, persistent=False)
         self.mix = nn.Sequential(nn.Linear(condition + 16, mixed), nn.SiLU(), nn.Linear(mixed, mixed), nn.SiLU())
         self.first = nn.Conv1d(channels, wide, 3, padding=1)

@@ -14,14 +14,12 @@ from torch import Tensor, nn
 from models.checkpoint import FOLDER, BadCheckpoint, read, require
 from models.diffusion import UNet, sample
 from models.registry import make_codec
-from models.vision import Encoder, picture, state_vector
+from models.vision import Encoder, picture, standing, state_vector
 from operators.frame import Frame
 from operators.messages import ACTION_WIDTH, HORIZON, HZ, Episode, Proprio
 from operators.policy import Observation, Prediction
 from operators.rotation import matrix_from_vector
 from operators.settings import Settings
-
-STANDING = 0.003  # m/s
 
 
 class DpPolicy:
@@ -64,16 +62,15 @@ class DpPolicy:
             features = self._encoder(*self._inputs(observation.proprio, observation.frames))
             values = self._network(features, noise, self._samples)[0].numpy()
         chunk = self._codec.decode(values) if self._codec else values
-        self._last = Planned(observation.proprio.tick, observation.proprio.tcp_pose, chunk[:, :3])
+        self._last = Planned(observation.proprio.tick, chunk[:, :3])
         return Prediction(values, self._space, codec=self._codec.name if self._codec else "", seed=self._episode.seed)
 
     def _inputs(self, proprio: Proprio, frames: Mapping[str, Frame]) -> list[Tensor]:
         """Wrist picture, front picture and state, each a batch of one."""
-        velocity = proprio.tcp_velocity[:3]
-        if np.linalg.norm(velocity) < STANDING and self._last is not None:
-            velocity = self._last.velocity(proprio.tick)  # of a robot that waits for this chunk
         matrix = matrix_from_vector(proprio.tcp_pose[3:])
-        state = state_vector(proprio.tcp_pose[:3], matrix, velocity, proprio.wrench[2])
+        state = state_vector(proprio.tcp_pose[:3], matrix, proprio.tcp_velocity[:3], proprio.wrench[2])
+        if self._last is not None:
+            state = standing(state, self._last.velocity(proprio.tick))
         pictures = [picture(frames[camera].pixels) for camera in ("wrist", "front")]
         return [torch.tensor(value)[None] for value in (*pictures, state)]
 
@@ -96,13 +93,12 @@ class Planned(NamedTuple):
     """The chunk predicted last."""
 
     tick: int  # of its first row
-    pose: np.ndarray  # (6,) it is relative to
-    place: np.ndarray  # (48, 3) m, tool's axes
+    place: np.ndarray  # (48, 3) m, in the axes of the tool, which keeps its orientation
 
     def velocity(self, tick: int) -> np.ndarray:
-        """At which the chunk passed its row before `tick`, or its last row, (3,) m/s in the base frame."""
+        """At which the chunk passed its row before `tick`, or its last row, (3,) m/s in the tool's axes."""
         row = min(max(tick - self.tick - 1, 1), HORIZON - 1)
-        return matrix_from_vector(self.pose[3:]) @ (self.place[row] - self.place[row - 1]) * HZ
+        return (self.place[row] - self.place[row - 1]) * HZ
 
 
 class Network(nn.Module):

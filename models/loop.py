@@ -93,7 +93,7 @@ class Loop:
 
     @property
     def _configured(self) -> str:
-        return json.dumps(self.configuration, sort_keys=True)
+        return json.dumps(self.configuration, sort_keys=True, default=str)
 
     def _one_step(self) -> float:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.done)

@@ -16,7 +16,6 @@ CODECS = {
     "dct": "operators.codec:DctCodec",
     "pca": "models.pca:PcaCodec",
     "vae": "models.vae:VaeCodec",
-    "vae_seam": "models.vae:SeamAwareVaeCodec",
 }
 
 

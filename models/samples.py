@@ -1,17 +1,100 @@
-"""Training samples from a data set, as arrays: chunks and states in the frame of the measured TCP pose."""
+"""Training samples from a data set: pictures, states and chunks in the tool's axes, with augmentation."""
 
 from functools import cache as once
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from models.vision import state_vector
+from models.vision import CHUNK_MIRROR, SIZE, STATE_MIRROR, standing, state_vector
+from operators.messages import HORIZON, HZ
 from operators.rotation import matrix_from_6d, sixd_from_matrix
 from recordings.dataset import Dataset
 from recordings.dataset_cache import Cache, cache
 
-FEATURES = ("observation.state", "observation.velocity", "observation.wrench", "action_chunk", "label.ticks_left")
+FEATURES = (
+    *("observation.state", "observation.velocity", "observation.wrench"),
+    *("action_chunk", "tick", "label.ticks_left"),
+)
 HELD_OUT = 0.1  # part of the episodes, the last ones
+FINISHED = 40  # ticks before the end of the expert's lift: the pen is leaving the board
+APPROACH = 3  # times a row counts on the way to the board: it is short, and where it ends all else begins
+STIFFNESS = 674.0  # N/m, of the pen's tip on the board
+SERVO_LAG, RECOVERY = 2.68, 16.0  # ticks: how late the arm is, and in which the expert's correction falls to 1 / e
+PRESSED = 0.4  # part of the samples in contact that are pressed harder or softer
+HARDEST = 4.0  # N more at most
+_FORCE, _TOUCH = 13, 14  # columns of a state
+STATE_NOISE = torch.tensor([0.03] * 3 + [0.01] * 6 + [0.05] * 4 + [0.02] + [0.0] * 2)  # 3 mm: places are not learned
+
+
+class Batch(NamedTuple):
+    wrist: Tensor  # (B, 96, 96, 3) uint8, or float 0..255
+    front: Tensor
+    state: Tensor  # (B, STATE)
+    chunk: Tensor  # (B, 48, 10) relative to the measured pose
+    finished: Tensor  # (B,) 0 or 1: the pen has begun to leave the board for good
+
+
+class Samples:
+    """All rows of one or more data sets; of each the last episodes are held out."""
+
+    def __init__(self, *data: Path):
+        self._caches = [open_cache(path) for path in data]
+        self._starts = np.cumsum([0, *(len(found) for found in self._caches)])
+        self.key = " ".join(found.key for found in self._caches)
+        self.states = np.concatenate([states(found) for found in self._caches])
+        self.chunks = np.concatenate([relative_chunks(found) for found in self._caches])
+        left = np.concatenate([found["label.ticks_left"] for found in self._caches])
+        self.finished = (left < FINISHED).astype(np.float32)
+        begun = np.concatenate([found["tick"] for found in self._caches]) > 0
+        self.states = np.where(begun[:, None], as_planned(self.states, self.chunks), self.states)
+        splits = [start + held_out_from(found) for start, found in zip(self._starts, self._caches, strict=False)]
+        held_out = [np.arange(split, end) for split, end in zip(splits, self._starts[1:], strict=True)]
+        self.held_out = np.concatenate(held_out)
+        trained = np.setdiff1d(np.arange(len(self)), self.held_out)
+        approach = trained[(self.states[trained, _TOUCH] == 0) & (self.finished[trained] == 0)]
+        self.trained = np.concatenate([trained, np.repeat(approach, APPROACH - 1)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def batch(self, rows: np.ndarray, flip: Tensor) -> Batch:
+        """Rows (B,) as they are, mirrored where `flip` (B,)."""
+        turn = flip.numpy()[:, None]
+        state = np.where(turn, self.states[rows] * STATE_MIRROR, self.states[rows])
+        chunk = np.where(turn[..., None], self.chunks[rows] * CHUNK_MIRROR, self.chunks[rows])
+        frames = (torch.from_numpy(self._frames(camera, rows)) for camera in ("wrist", "front"))
+        wrist, front = (torch.where(flip[:, None, None, None], frame.flip(2), frame) for frame in frames)
+        return Batch(
+            wrist, front, torch.from_numpy(state), torch.from_numpy(chunk), torch.from_numpy(self.finished[rows])
+        )
+
+    def _frames(self, camera: str, rows: np.ndarray) -> np.ndarray:
+        """(B, 96, 96, 3) uint8."""
+        out = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
+        for start, end, found in zip(self._starts, self._starts[1:], self._caches, strict=False):
+            here = (rows >= start) & (rows < end)
+            out[here] = found.frames[camera][rows[here] - start]
+        return out
+
+
+def varied(batch: Batch, generator: torch.Generator) -> Batch:
+    """The same in other light, with noise, and a part of it pressed harder or softer."""
+    wrist, front = (_lit(pictures, generator) for pictures in batch[:2])
+    state, chunk = _pressed(batch.state, batch.chunk, generator)
+    state = state + STATE_NOISE * torch.randn(state.shape, generator=generator)
+    return batch._replace(wrist=wrist, front=front, state=state, chunk=chunk)
+
+
+def as_planned(state: np.ndarray, chunk: np.ndarray) -> np.ndarray:
+    """States (N, STATE) in which a robot that stands in the middle of its task has the speed its plan passes with.
+
+    So it is shown at run time, where the speed is that of the chunk it has used up; here it is that of the next.
+    """
+    velocity = (chunk[:, 1, :3] - chunk[:, 0, :3]) * HZ
+    return standing(state, velocity)
 
 
 @once
@@ -30,11 +113,10 @@ def held_out_from(found: Cache) -> int:
     return int(found.starts[max(1, episodes - max(1, round(HELD_OUT * episodes)))])
 
 
-def read_chunks(data: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_chunks(*data: Path) -> tuple[np.ndarray, np.ndarray]:
     """All chunks relative to the measured pose, (n, 48, 10) float32: for training, and held out."""
-    found = open_cache(data)
-    chunks, split = relative_chunks(found), held_out_from(found)
-    return chunks[:split], chunks[split:]
+    found = [(relative_chunks(one), held_out_from(one)) for one in map(open_cache, data)]
+    return np.concatenate([c[:split] for c, split in found]), np.concatenate([c[split:] for c, split in found])
 
 
 def relative_chunks(found: Cache) -> np.ndarray:
@@ -50,3 +132,32 @@ def states(found: Cache) -> np.ndarray:
     """(N, STATE) float32, see `models.vision.state_vector`."""
     pose, velocity, wrench = (found[f"observation.{name}"] for name in ("state", "velocity", "wrench"))
     return state_vector(pose[:, :3], matrix_from_6d(pose[:, 3:]).astype(np.float32), velocity[:, :3], wrench[:, 2])
+
+
+def _lit(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Other light and noise: (B, h, w, 3) uint8 -> float 0..255."""
+    n = len(pictures)
+    gain = 1 + 0.1 * torch.randn(n, 1, 1, 1, generator=generator) + 0.03 * torch.randn(n, 1, 1, 3, generator=generator)
+    offset = 8 * torch.randn(n, 1, 1, 1, generator=generator)
+    noise = 4 * torch.randn((16, *pictures.shape[1:]), generator=generator)  # sixteen patterns: drawing more is slow
+    return (pictures * gain + offset + noise[torch.randint(16, (n,), generator=generator)]).clamp(0, 255)
+
+
+def _pressed(state: Tensor, chunk: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """As if the pen pressed with another force, where it touches: the expert has hardly ever pressed wrongly.
+
+    The tip is a spring, so another force is another depth d of the arm. The expert's path is shifted by d along the
+    pen; what it corrects decays with RECOVERY, except for offsets below half a millimetre, which it lets be.
+    """
+    n = len(state)
+    force = 2 * (state[:, _FORCE] + 1)
+    chosen = (torch.rand(n, generator=generator) < PRESSED) & (force > 1.2)
+    more = torch.maximum(torch.rand(n, generator=generator) * (HARDEST + 1) - 1, 1.05 - force) * chosen
+    depth = (more / STIFFNESS)[:, None]  # m
+    believed = depth**2 / (depth**2 + 0.0005**2)
+    decay = torch.exp(-(torch.arange(HORIZON) + SERVO_LAG) / RECOVERY)
+    state, chunk = state.clone(), chunk.clone()
+    state[:, _FORCE] += more / 2
+    state[:, _TOUCH] = torch.where(chosen, ((force + more - 0.3) / 0.7).clamp(0, 1), state[:, _TOUCH])
+    chunk[..., 2] -= depth * (1 - believed * decay)
+    return state, chunk

@@ -1,7 +1,8 @@
 """Train a diffusion policy (`rtr train-policy`) on the frozen encoder's features: `action60` or `latent60`.
 
 Everything but the space is the same: encoder, features, network family, optimiser steps, batch, samples. Features are
-computed once, plain and mirrored and each with two draws of light and noise, and cached beside the training state.
+computed once, of each row as it is, mirrored, and both varied (light, noise, force), and cached beside the training
+state.
 A checkpoint is written at 25, 50 and 100 % of the steps, with open-loop metrics on the held-out episodes.
 """
 
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.progress import track
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from models.checkpoint import FOLDER, Checkpoint, read, write
@@ -19,13 +21,13 @@ from models.diffusion import Average, loss
 from models.dp_policy import Network
 from models.loop import Loop, decisive
 from models.registry import make_codec
-from models.samples import relative_chunks
-from models.train_vision import Samples
-from models.vision import CHUNK_MIRROR, Encoder
+from models.samples import Samples, varied
+from models.vision import Encoder
 from operators.codec import Codec
 
 SPACES = ("latent60", "action60")
-DRAWS = 2  # as it is and with other light and noise, of each picture and of its mirror image
+DESCRIPTION = """A diffusion policy that writes a given stroke on a board, from two pictures and the measured state.
+Open-loop metrics are on held-out episodes. Trained in simulation only: not for a real robot."""
 PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
 
 
@@ -33,12 +35,12 @@ PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
 class TrainPolicy:
     """Train a diffusion policy on cached features."""
 
-    data: Path = Path("datasets/write_board")
+    data: tuple[Path, ...] = (Path("datasets/write_board"),)
     space: str = "latent60"
     """latent60 or action60."""
     codec: str = "vae"
     """Of latent60: vae, vae_seam, pca or dct."""
-    steps: int = 12_000
+    steps: int = 6000
     batch: int = 128
     rate: float = 1e-3
     samples: int = 10
@@ -66,20 +68,19 @@ class _Training:
         self.config = config
         vision = read(config.out / "vision")
         self.encoder = vision.name
-        samples = Samples(config.data, withheld=0.0)
-        self.split = samples.split
-        self.features = cached_features(config.state / "features.safetensors", samples, vision)  # (2 DRAWS, N, F)
-        self.chunks = relative_chunks(samples.cache)
+        samples = Samples(*config.data)
+        self.trained, self.held_out = torch.from_numpy(samples.trained), samples.held_out
+        found = cached_features(config.state / "features.safetensors", samples, vision)
+        self.features, self.chunks = found["features"], found["chunks"]
         self.codec = make_codec(config.codec) if config.space == "latent60" else None
-        both = np.stack([self.chunks, self.chunks * CHUNK_MIRROR])
-        values = torch.from_numpy(np.stack([encoded(self.codec, chunks) for chunks in both]))  # (2, N, L, 10)
-        self.network = self._network(values[:, : self.split])
-        self.average = Average(self.network, self._network(values[:, : self.split]))
+        values = torch.stack([encoded(self.codec, chunks) for chunks in self.chunks])  # (4, N, L, 10)
+        self.network = self._network(values[:, self.trained])
+        self.average = Average(self.network, self._network(values[:, self.trained]))
         self.values = self.network.scaled(values)
 
     def _network(self, values: Tensor) -> Network:
         """A new network for values (..., L, 10)."""
-        features = self.features[:, : self.split].flatten(0, 1)[:: 1 + len(self.features)].float()
+        features = self.features[0, self.trained].float()
         network = Network(values.shape[-2], features.shape[1])
         network.mean.copy_(features.mean(0))
         network.spread.copy_(features.std(0) + 1e-3)
@@ -107,12 +108,12 @@ class _Training:
         return self.loop.run()
 
     def step(self, number: int, generator: torch.Generator) -> Tensor:
-        rows = torch.randint(self.split, (self.config.batch,), generator=generator)
+        rows = self.trained[torch.randint(len(self.trained), (self.config.batch,), generator=generator)]
         draw = torch.randint(len(self.features), (self.config.batch,), generator=generator)
         features = self.features[draw, rows].float()
         noise = self.config.feature_noise * torch.randn(features.shape, generator=generator)
         condition = self.network.condition(features) + noise
-        return loss(lambda x, t: self.network.unet(x, t, condition), self.values[draw // DRAWS, rows], generator)
+        return loss(lambda x, t: self.network.unet(x, t, condition), self.values[draw, rows], generator)
 
     def save(self, name: str, part: float) -> None:
         """Write the averaged weights; those of a part of the steps stay beside the training state."""
@@ -120,14 +121,14 @@ class _Training:
         config = self.config
         about = {"kind": name, "task": "write_board", "space": config.space, "encoder": self.encoder}
         about |= {"codec": self.codec.name if self.codec else "", "samples": config.samples, "part": part}
-        about |= {"metrics": metrics, "configuration": decisive(config)}
+        about |= {"metrics": metrics, "configuration": decisive(config), "description": DESCRIPTION}
         tensors = {k: v for k, v in self.average.module.state_dict().items() if k != "updates"}
         write(config.out / name if part == 1 else config.state / f"{name}_{round(100 * part)}", tensors, about)
         print(name, part, metrics)
 
     def open_loop(self, most: int = 2000) -> dict[str, float]:
         """Of sampled chunks on held-out rows: deviation per axis [mm] and third difference [mm/tick^3]."""
-        rows = np.unique(np.linspace(self.split, len(self.chunks) - 1, most).astype(int))
+        rows = self.held_out[np.unique(np.linspace(0, len(self.held_out) - 1, most).astype(int))]
         generator = torch.Generator().manual_seed(1)
         found = []
         for part in np.array_split(rows, max(1, len(rows) // 250)):
@@ -136,7 +137,7 @@ class _Training:
                 values = self.average.module(self.features[0, part].float(), noise, self.config.samples).numpy()
             found.append(self.codec.decode(values) if self.codec else values)
         xyz = 1e3 * np.concatenate(found)[..., :3]
-        true = 1e3 * self.chunks[rows, :, :3]
+        true = 1e3 * self.chunks[0, rows, :, :3].numpy()
         jerk = np.linalg.norm(np.diff(xyz, 3, axis=1), axis=-1)
         distance = np.linalg.norm(xyz - true, axis=-1)
         return {
@@ -148,28 +149,31 @@ class _Training:
         }
 
 
-def encoded(codec: Codec | None, chunks: np.ndarray) -> np.ndarray:
-    """(n, 48, 10) -> (n, L, 10) float32 in the policy's space."""
+def encoded(codec: Codec | None, chunks: Tensor) -> Tensor:
+    """(n, 48, 10) -> (n, L, 10) in the policy's space."""
     if codec is None:
-        return chunks.astype(np.float32)
-    latents = [codec.encode(part) for part in np.array_split(chunks, 1 + len(chunks) // 1024)]
-    return np.concatenate(latents).astype(np.float32)
+        return chunks
+    return torch.cat([torch.from_numpy(codec.encode(part.numpy())).float() for part in chunks.split(1024)])
 
 
-def cached_features(path: Path, samples: Samples, vision: Checkpoint) -> Tensor:
-    """(2 DRAWS, N, F) float16: of each row plain (first without noise), then mirrored."""
-    key = f"{vision.name} {samples.cache.key}"
+def cached_features(path: Path, samples: Samples, vision: Checkpoint) -> dict[str, Tensor]:
+    """Every row plain, mirrored, and both varied: features (4, N, F) float16 and chunks (4, N, 48, 10)."""
+    key = f"{vision.name} {samples.key}"
     if path.exists():
-        found = load_file(path)
-        if bytes(found["key"].numpy()).decode() == key:
-            return found["features"]
+        with safe_open(path, "pt") as file:
+            if (file.metadata() or {}).get("key") == key:
+                return {name: file.get_tensor(name) for name in ("features", "chunks")}
     encoder = Encoder(**vision.about["architecture"]).eval().requires_grad_(False)
     vision.fill(encoder)
-    generator, parts = torch.Generator().manual_seed(0), []
-    variants = [(mirrored, noisy) for mirrored in (False, True) for noisy in (False, True)]
-    for rows in track(np.array_split(np.arange(len(samples.cache)), 1 + len(samples.cache) // 256), "features"):
-        parts.append(torch.stack([samples.encoded(encoder, rows, *variant, generator) for variant in variants]))
-    features = torch.cat(parts, 1)
+    generator = torch.Generator().manual_seed(0)
+    features, chunks = [], []
+    for rows in track(np.array_split(np.arange(len(samples)), 1 + len(samples) // 256), "features"):
+        plain = [samples.batch(rows, torch.full((len(rows),), mirrored)) for mirrored in (False, True)]
+        variants = [*plain, *(varied(batch, generator) for batch in plain)]
+        with torch.inference_mode():
+            features.append(torch.stack([encoder(*batch[:3]).half() for batch in variants]))
+        chunks.append(torch.stack([batch.chunk for batch in variants]))
+    found = {"features": torch.cat(features, 1), "chunks": torch.cat(chunks, 1)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"features": features, "key": torch.tensor(list(key.encode()), dtype=torch.uint8)}, path)
-    return features
+    save_file(found, path, {"key": key})
+    return found

@@ -26,6 +26,7 @@ STATE_MIRROR = np.concatenate([_MIRROR, _SIX_MIRROR, _MIRROR, np.ones(4)]).astyp
 
 _CENTRE = np.array([0.5, 0.0, 0.15], np.float32)  # m, base frame, around which the TCP is
 _SPEED = 0.05  # m/s
+STANDING = 0.003  # m/s
 
 
 def picture(pixels: np.ndarray) -> np.ndarray:
@@ -48,7 +49,7 @@ def state_vector(position: np.ndarray, matrix: np.ndarray, velocity: np.ndarray,
 
     Returns:
         (..., STATE) float32: position 3, rotation 6, velocity in the tool's axes 3, speed, force, touch, 0. The last
-        is 1 where the velocity is withheld.
+        is 1 where `standing` put in another velocity.
     """
     tool = np.einsum("...ji,...j->...i", matrix, velocity)
     speed = np.linalg.norm(tool, axis=-1, keepdims=True)
@@ -57,6 +58,18 @@ def state_vector(position: np.ndarray, matrix: np.ndarray, velocity: np.ndarray,
     upside = np.concatenate([matrix[..., 0] - [-1, 0, 0], matrix[..., 1] - [0, 1, 0]], -1)
     parts = (position - _CENTRE) / 0.1, upside / 0.3, tool / _SPEED, speed / _SPEED, force / 2 - 1, touch, 0 * touch
     return np.concatenate(parts, -1).astype(np.float32)
+
+
+def standing(state: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    """States (..., STATE) in which those that stand have another velocity (..., 3) and a mark that says so.
+
+    The velocity is in m/s and the tool's axes. A robot that waits for a chunk stands, but its direction matters where
+    strands cross. If the velocity itself is that of standing, nothing is changed.
+    """
+    speed = np.linalg.norm(velocity, axis=-1, keepdims=True)
+    stands = (state[..., 12:13] * _SPEED < STANDING) & (speed > STANDING)
+    planned = np.concatenate([state[..., :9], velocity / _SPEED, speed / _SPEED, state[..., 13:15], speed**0], -1)
+    return np.where(stands, planned, state).astype(np.float32)
 
 
 class Encoder(nn.Module):

@@ -1,5 +1,7 @@
 """Turn a policy's chunk into absolute rows; with `executed` wired, refine them against what the robot did meanwhile."""
 
+import os
+import sys
 import time
 
 from dora import Node
@@ -8,19 +10,22 @@ from models.registry import make_codec
 from nodes._clock import DECODER, realtime
 from nodes._wire import Wire, settings
 from operators.decode import Decoding
-from operators.settings import Settings
 
 INPUTS = Decoding.INPUTS
 
 
 def main() -> None:
-    config = settings()  # before Node(): a wrong variable ends the run before it begins
-    run(Node(), config)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a codec is small, and threads of it would wait for each other
+    config = settings()
+    try:
+        decoding = Decoding(config, make_codec)  # before Node(): loading takes seconds in which nothing would be read
+    except ValueError as error:
+        sys.exit(str(error))
+    run(Node(), decoding)
 
 
-def run(node: Node, config: Settings) -> None:
+def run(node: Node, decoding: Decoding) -> None:
     wire = Wire(node, "decoder", INPUTS)
-    decoding = Decoding(config, make_codec)
     realtime(DECODER)  # a late hand-over is a wider seam
     for _, message in wire.messages():
         decoded = wire.attempt("chunk dropped", decoding.receive, message, time.monotonic_ns)

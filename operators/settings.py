@@ -30,7 +30,7 @@ class Settings:
     latency_ms: float = _variable(100.0, "policy", "time from request to chunk at least")
     latency_trace: str = _variable("constant", "policy", "how that time varies", TRACES)
     stale_ms: float = _variable(200.0, "policy", "a frame older than this refuses the request")
-    codec: str = _variable("dct", "decoder", "what refine passes chunks through", ("dct",))
+    codec: str = _variable("dct", "decoder", "what refine passes chunks through", ("dct", "pca", "vae"))
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
     join: str = _variable("newest", "executor", "how a chunk takes over from the plan", tuple(JOINS))
@@ -50,6 +50,15 @@ class Settings:
         20000, "policy, evaluator", "of the first episode: 0-9999 collect, 10000-19999 tune, 20000 up evaluate"
     )
     time_limit_s: float = _variable(120.0, "evaluator", "an episode longer than this is ended", least=1)
+    record: str = _variable("", "recorder", "file to record the run into, *.drec; empty = none")
+    record_frames: str = _variable("raw", "recorder", "how frames are kept in it", ("raw", "zstd"))
+    recording: str = _variable("", "playback", "file to play in the place of robot and cameras, *.drec")
+    speed: float = _variable(
+        1.0, "playback", "how fast; 0 = lockstep: each sample waits for the plan of the one before"
+    )
+    delay: int = _variable(
+        -1, "playback", "SPEED=0: cycles from request to chunk; -1 = those of the recording", least=-1
+    )
     out: str = _variable("out", "evaluator", "folder for report, video and traces")
 
 

@@ -5,8 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from models.registry import make_policy
+from models.registry import make_codec, make_policy
 from nodes import decoder, executor, policy, scheduler
+from operators.decode import Decoding
 from operators.decoder_op import Operator as DecoderOperator
 from operators.messages import Fault, pack
 from operators.scheduler_op import Operator as SchedulerOperator
@@ -29,6 +30,10 @@ def operated(operator, messages, inputs):
     for source, array in events(messages, inputs):
         operator.on_event({"type": "INPUT", "id": source, "value": array, "metadata": {}}, node.send_output)
     return node
+
+
+def decode(node, config):
+    decoder.run(node, Decoding(config, make_codec))
 
 
 @pytest.mark.parametrize("mode", ["sync", "async_naive", "async_rtr"])
@@ -54,13 +59,13 @@ def test_scheduler_waits_for_chunk_done_where_it_is_wired():
 
 def test_decoder_refines_where_executed_is_wired():
     messages = episode_messages("async_rtr")
-    assert_same(sent(replayed(decoder.run, messages, DECODER), "action_chunk"), told(messages, "action_chunk"))
+    assert_same(sent(replayed(decode, messages, DECODER), "action_chunk"), told(messages, "action_chunk"))
 
 
 def test_decoder_only_decodes_where_it_is_not():
     messages = episode_messages("async_naive")
     inputs = {"episode": "episode", "chunk": "chunk"}
-    assert_same(sent(replayed(decoder.run, messages, inputs), "action_chunk"), told(messages, "action_chunk"))
+    assert_same(sent(replayed(decode, messages, inputs), "action_chunk"), told(messages, "action_chunk"))
 
 
 def test_operators_command_the_robot_exactly_as_nodes_do():

@@ -1,0 +1,51 @@
+"""Writes what it is wired to into the file RECORD names; without RECORD it leaves at once."""
+
+import json
+import sys
+
+from dora import Node
+
+from nodes._recording import Recording, sources
+from nodes._wire import ROOT, Wire, settings
+from operators.frame import Frame
+from operators.messages import TOPICS, Episode, Fault
+from operators.settings import Settings
+
+NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor")
+INPUTS = {
+    "frame_front": Frame,
+    "frame_wrist": Frame,
+    **{name: topic.message for name, topic in TOPICS.items() if topic.recorded},
+    **{f"{node}_fault": Fault for node in NODES},
+}
+
+
+def main() -> None:
+    config = settings()
+    sys.exit(run(Node(), config) or 0)
+
+
+def run(node: Node, config: Settings) -> str:
+    """Record until the dataflow ends; what went wrong with the file, or nothing."""
+    if not config.record:
+        return ""
+    wire = Wire(node, "recorder", {"episode": Episode})
+    wired = sources(node.node_config())
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+        wire.fault("not recorded", line)
+
+    graph = json.dumps(node.dataflow_descriptor(), default=str)  # JSON is YAML
+    recording = Recording(ROOT / config.record, graph, config.record_frames == "zstd", tell)
+    while (event := node.next(1.0)) is not None and event["type"] != "STOP":
+        if event["type"] == "INPUT" and event["id"] in wired:
+            recording.add(*wired[event["id"]], event)
+        wire.edge.receive(event)
+    recording.close()
+    print(recording.summary(), flush=True)
+    return recording.failed
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""Recording and playing back: the processes with mocked nodes, and the commands a user types."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nodes import dora_record_node, dora_replay_node, playback, recorder
+from nodes._recording import Recording
+from operators.execution import Execution
+from operators.messages import TOPICS, Command, pack, unpack
+from operators.plan import JOINS, RefusedChunk
+from operators.schedule import Scheduling
+from operators.settings import Settings
+from recordings.drec import Damage, Reader, Writer, encode
+from recordings.timeline import read_timeline
+from tests.graphs import ROOT, finish, run, start
+from tests.replay import Mock, assert_same, episode_messages, frame_event, replay_node, sent, told
+
+NODES = {"proprio": "robot", "plan": "executor", "command": "executor", "chunk_done": "executor"}
+NODES |= {"request": "scheduler", "chunk": "policy", "action_chunk": "decoder", "episode": "evaluator"}
+
+
+def record(path: Path, messages: list, leave_out: tuple = ()) -> Path:
+    writer = Writer(path, "nodes: []")
+    for number, (topic, message) in enumerate(messages):
+        if topic in NODES and topic not in leave_out:
+            writer.write(NODES[topic], topic, number, encode(NODES[topic], topic, pack(message), {}))
+    writer.close()
+    return path
+
+
+def content(path: Path) -> tuple[list[str], list, list[str]]:
+    with Reader(path) as reader:
+        records = list(reader)
+        return [r.topic for r in records], [reader.message(r) for r in records], reader.damage
+
+
+def inputs() -> list:
+    first = told(episode_messages("async_rtr"), "proprio")[:3]
+    pixels = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(3, 4, 3)
+    return [frame_event("front", pixels), *(("proprio", pack(message)) for message in first)]
+
+
+@pytest.mark.parametrize("frames", ["raw", "zstd"])
+def test_dora_record_node_keeps_what_it_receives(tmp_path, frames, capsys):
+    path = tmp_path / "x.drec"
+    topics = {"front": "camera_front/frame_front", "proprio": "robot/proprio"}
+    environ = {"DORA_RECORD_FILE": str(path), "DORA_RECORD_TOPICS": json.dumps(topics), "RECORD_FRAMES": frames}
+    assert dora_record_node.run(replay_node(inputs()), environ) == 0
+    names, messages, damage = content(path)
+    assert names == ["camera_front/frame_front", *["robot/proprio"] * 3] and damage == []
+    assert messages[0].array.to_pylist() == list(range(36)) and messages[0].metadata["encoding"] == "rgb8"
+    assert [message.array.field("seq")[0].as_py() for message in messages[1:]] == [0, 1, 2]
+    assert "recorded 4 messages of 2 topics, 0 lost" in capsys.readouterr().out
+
+
+def test_dora_record_node_says_how_it_is_started(capsys):
+    assert dora_record_node.run(replay_node([]), {"DORA_RECORD_FILE": "x"}) == 1
+    assert "DORA_RECORD_TOPICS" in capsys.readouterr().out
+
+
+def test_dora_replay_node_sends_what_its_node_sent(tmp_path):
+    path = record(tmp_path / "x.drec", episode_messages("async_rtr")[:60])
+    node = replay_node([{"type": "ERROR"}] * 1000)
+    environ = {"DORA_REPLAY_FILE": str(path), "DORA_REPLAY_NODE": "executor", "DORA_REPLAY_SPEED": "0"}
+    assert dora_replay_node.run(node, environ) == 0
+    assert_same(sent(node, "plan"), told(episode_messages("async_rtr")[:60], "plan"))
+    assert "proprio" not in node.outputs
+
+
+def test_dora_replay_node_names_the_nearest_node(tmp_path, capsys):
+    path = record(tmp_path / "x.drec", episode_messages("async_rtr")[:60])
+    assert dora_replay_node.run(replay_node([]), {"DORA_REPLAY_FILE": str(path), "DORA_REPLAY_NODE": "robt"}) == 1
+    said = capsys.readouterr().out
+    assert "got those of decoder, evaluator, executor, policy, robot, scheduler; nearest is robot\n" in said
+    assert said.count("\n") == 1
+    assert dora_replay_node.run(replay_node([]), {"DORA_REPLAY_FILE": str(tmp_path / "none")}) == 1
+
+
+def test_recorder_is_gone_at_once_without_record():
+    node = replay_node([])
+    assert recorder.run(node, Settings()) == "" and node.outputs == {}
+
+
+def test_recorder_keeps_bad_messages_too_and_counts_what_is_missing(tmp_path, capsys):
+    path, wired = tmp_path / "x.drec", {"proprio": {"source": "robot/proprio", "queue_size": 1}}
+    events = [*inputs()[1:2], *inputs()[3:], ("proprio", pa.array(["nonsense"]))]
+    node = replay_node(events, node_config={"inputs": wired}, dataflow_descriptor={"nodes": [{"id": "robot"}]})
+    assert recorder.run(node, Settings(record=str(path))) == ""
+    assert len(content(path)[0]) == 3 and "recorded 3 messages of 1 topics, 1 lost" in capsys.readouterr().out
+    with Reader(path) as reader:
+        assert json.loads(reader.header.descriptor) == {"nodes": [{"id": "robot"}]}
+
+
+def test_recorder_tells_once_that_it_cannot_write(tmp_path):
+    (tmp_path / "file").write_text("")
+    wired = {"proprio": "robot/proprio", "episode": "evaluator/episode"}
+    node = replay_node(inputs()[1:] * 3, node_config={"inputs": wired})
+    said = recorder.run(node, Settings(record=str(tmp_path / "file" / "x.drec")))
+    assert "x.drec: " in said and "recording ended after 0 messages" in said
+    assert [fault.kind for fault in sent(node, "fault")] == ["not recorded"]
+
+
+def test_a_slow_disk_loses_messages_and_counts_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("nodes._recording.LIMIT", 100)
+    recording = Recording(tmp_path / "x.drec", "", False, print)
+    recording.add("a", "b", {"value": pa.array([1]), "metadata": {}})
+    recording.close()
+    assert recording.lost == {"a/b": 1} and not recording.written
+
+
+class Partners(Mock):
+    """What the other processes do, all in one: executor, scheduler, and a policy that answers as recorded."""
+
+    def __init__(self, messages: list):
+        super().__init__([])
+        self.queue, self.now = deque([("episode", told(messages, "episode")[0])]), 0
+        self.execution, self.scheduling = Execution(JOINS["newest"], 0.4), Scheduling(Settings(), sync=False)
+        self.answers = {topic: {m.chunk_id: m for m in told(messages, topic)} for topic in ("chunk", "action_chunk")}
+        self.commands: list[Command] = []
+
+    def next(self, timeout=None):
+        if not self.queue:
+            return None
+        source, message = self.queue.popleft()
+        return {"type": "INPUT", "id": source, "value": pack(message), "metadata": {}}
+
+    def send_output(self, output_id, data, metadata=None):
+        super().send_output(output_id, data, metadata)
+        message = unpack(TOPICS[output_id].message, data)
+        if output_id == "proprio":
+            self.execution.measured(message)
+            self._cycle(message)
+        elif output_id == "plan" and (ask := self.scheduling.receive(message)):
+            self.queue.append(("request", TOPICS["request"].message(0, 0, 0, *ask)))
+            self.queue[-1] = ("request", self.queue[-1][1]._replace(seq=ask.chunk_id))
+        elif output_id == "request":
+            self.execution.requested(message)
+            if message.chunk_id in self.answers["chunk"]:
+                self.queue.append(("chunk", self.answers["chunk"][message.chunk_id]))
+        elif output_id == "chunk":
+            self.queue.append(("action_chunk", self.answers["action_chunk"][message.chunk_id]))
+        elif output_id == "action_chunk":
+            self.scheduling.receive(message)
+            with suppress(RefusedChunk):
+                self.execution.chunk(message)
+
+    def _cycle(self, message):
+        done = self.execution.cycle()
+        assert done is not None
+        due, plan, count = done.due, done.plan, len(self.commands)
+        head = count, 0, message.t_ns, message.cycle
+        about = due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id
+        self.commands.append(Command(*head, *about))
+        rows = plan.executed.action, plan.planned.action, plan.owners()
+        self.queue.append(("plan", TOPICS["plan"].message(*head, plan.next_tick, due.state, *rows)))
+
+
+def played(path: Path, messages: list, **settings) -> Partners:
+    node: Any = Partners(messages)
+    with Reader(path) as reader:
+        timeline = read_timeline(reader)
+    playback.run(node, Settings(clock="rig", speed=0, **settings), path, timeline)
+    return node
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(playback, "SETTLING_S", 0)
+
+
+def test_lockstep_commands_are_those_recorded(tmp_path, at_once):
+    messages = episode_messages("async_rtr")
+    node = played(record(tmp_path / "x.drec", messages), messages)
+    commands = told(messages, "command")
+    assert len(node.commands) > 100
+    assert_same(node.commands, commands[: len(node.commands)])
+    assert_same(sent(node, "proprio"), told(messages, "proprio"))
+    [score] = sent(node, "score")
+    assert score.done and not score.success
+
+
+def test_a_chunk_waits_for_its_recorded_tick_or_that_of_delay(tmp_path, at_once):
+    messages = episode_messages("async_rtr")
+    path = record(tmp_path / "x.drec", messages)
+    first = {}
+    for delay in (-1, 3, 14):
+        commands = played(path, messages, delay=delay).commands
+        first[delay] = next(c.cycle for c in commands if c.chunk_id == 0)
+    recorded = next(c.cycle for c in told(messages, "command") if c.chunk_id == 0)
+    assert first[-1] == recorded and first[14] - first[3] == 11
+
+
+def test_the_timeline_knows_every_delay(tmp_path):
+    with Reader(record(tmp_path / "x.drec", episode_messages("async_rtr", delay=8))) as reader:
+        timeline = read_timeline(reader)
+    assert len(timeline.delays) >= 4 and set(timeline.delays.values()) <= {8, 9}
+    assert timeline.delay(7, 7) in (8, 9) and timeline.damage == []
+
+
+def test_a_recording_without_proprio_or_of_other_columns_is_refused(tmp_path):
+    path = record(tmp_path / "x.drec", episode_messages("async_rtr"), ("proprio",))
+    with Reader(path) as reader, pytest.raises(Damage, match="expected proprio, got action_chunk, "):
+        read_timeline(reader)
+    writer = Writer(tmp_path / "y.drec", "")
+    writer.write("robot", "proprio", 0, encode("robot", "proprio", pa.array([{"seq": 1}]), {}))
+    writer.close()
+    with (
+        Reader(tmp_path / "y.drec") as reader,
+        pytest.raises(Damage, match=r"expected struct<seq.*got struct<seq: int64>"),
+    ):
+        read_timeline(reader)
+
+
+def commands(path: Path) -> list[bytes]:
+    """Commands of a recording, as bytes."""
+    names, messages, _ = content(path)
+    received = [unpack(Command, m.array) for name, m in zip(names, messages, strict=True) if name == "executor/command"]
+    return [b"".join(np.asarray(v).tobytes() for v in message[1:]) for message in received]
+
+
+@pytest.mark.graph
+def test_record_and_replay_of_dora_and_playback_in_lockstep(module_dora_env, tmp_path):
+    """The commands of the documentation, one after the other."""
+    env = {**module_dora_env, "SEED": "10003", "OUT": str(tmp_path / "live"), "TIME_LIMIT_S": "7"}
+    env |= {"RECORD": str(tmp_path / "all.drec"), "RECORD_FRAMES": "zstd"}
+    topics = "robot/proprio,camera_front/frame_front,camera_wrist/frame_wrist"
+    command = ["dora", "record", "dataflows/async_rtr.yml", "-o", str(tmp_path / "some.drec"), "--topics", topics]
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    names, _, damage = content(tmp_path / "some.drec")
+    assert set(names) == set(topics.split(",")) and damage == []
+
+    command = ["dora", "replay", str(tmp_path / "some.drec"), "--replace", "camera_front,camera_wrist"]
+    env = {**env, "RECORD": "", "OUT": str(tmp_path / "again")}
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0 and "messages of camera_front again" in done.stdout + done.stderr
+
+    twice = []
+    for number in ("1", "2"):
+        again = tmp_path / f"{number}.drec"
+        about = {"RECORDING": tmp_path / "all.drec", "SPEED": 0, "RECORD": again}
+        done = run("playback.yml", module_dora_env, tmp_path / number, **about)
+        assert done.code == 0, done.text[-2000:]
+        twice.append(commands(again))
+    assert len(twice[0]) > 200
+    common = min(map(len, twice))
+    assert twice[0][-common:] == twice[1][-common:]
+
+
+@pytest.mark.graph
+def test_a_killed_recorder_loses_less_than_a_second_and_the_robot_does_not_notice(module_dora_env, tmp_path):
+    path, begun = tmp_path / "x.drec", time.monotonic()
+    process = start("async_rtr.yml", module_dora_env, tmp_path, RECORD=path, TIME_LIMIT_S=12)
+    while not (path.exists() and path.stat().st_size > 2_000_000):
+        assert time.monotonic() - begun < 60
+        time.sleep(0.05)
+    written = path.stat().st_size
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            mine = f"RECORD={path}".encode() in (folder / "environ").read_bytes()
+            if mine and b"rtr-recorder" in (folder / "cmdline").read_bytes():
+                os.kill(int(folder.name), signal.SIGKILL)
+        except OSError:
+            continue
+    done = finish(process, tmp_path, begun, 90)
+    assert path.stat().st_size >= written
+    with Reader(io.BytesIO(path.read_bytes()), "x.drec") as reader:
+        assert sum(1 for _ in reader) > 20 and len(reader.damage) <= 1
+    assert len(done.logs) == 1 and done.logs[0].score["success"] == 1
