@@ -80,10 +80,12 @@ def _command() -> Any:
     if sys.argv[1:2] == ["check"] and len(sys.argv) == 3:
         return Check(Path(sys.argv[2]))  # runs before every demo: do not load what it does not need
     from studies.bench import Bench
+    from studies.collect import Collect
     from studies.evaluate import Evaluate
 
-    commands = {"evaluate": Evaluate, "check": Check, "doctor": Doctor, "bench": Bench, "report": Report}
-    return tyro.extras.subcommand_cli_from_dict({**commands, "variables": Variables}, prog="rtr", description=__doc__)
+    commands = {"evaluate": Evaluate, "collect": Collect, "check": Check, "doctor": Doctor, "bench": Bench}
+    commands |= {"report": Report, "variables": Variables}
+    return tyro.extras.subcommand_cli_from_dict(commands, prog="rtr", description=__doc__)
 
 
 if __name__ == "__main__":
