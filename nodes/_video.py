@@ -21,8 +21,9 @@ class Video:
         if source == "frame_wrist":
             self._wrist = frame.pixels
             return
-        wrist = self._wrist if self._wrist is not None else np.zeros_like(frame.pixels)
-        both = np.ascontiguousarray(np.hstack([frame.pixels, wrist])[..., ::-1])
+        if self._wrist is None:
+            return  # the video begins when both cameras do
+        both = np.ascontiguousarray(np.hstack([frame.pixels, self._wrist])[..., ::-1])
         writer = self._open(both, frame.t_ns)
         while self._next_ns <= frame.t_ns:
             writer.write(both)

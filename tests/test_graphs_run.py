@@ -101,7 +101,7 @@ def test_sync_chunks_start_where_the_robot_stands(dora_env, tmp_path):
             continue
         assert chunk.handed is not None
         before, first = log.cycles.action[log.cycles.tick < chunk.t0][-1], chunk.handed.action[0]
-        assert np.linalg.norm(first[:3] - before[:3]) < 2e-3
+        assert np.linalg.norm(first[:3] - before[:3]) < 3e-3  # a tick's way at full speed, and the servo's lag
     metrics = episode_metrics(log)
     assert metrics["waiting_percent"] > 10 and metrics["starved_percent"] == 0 and log.score["success"] == 1
 

@@ -1,6 +1,7 @@
 """Codecs, diffusion, training loop and checkpoints; the shipped checkpoints keep their promises."""
 
 import json
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -15,12 +16,16 @@ from models.diffusion import UNet, loss, sample, schedule
 from models.dp_policy import Network
 from models.loop import Diverged, Loop
 from models.registry import CODECS, make_codec
-from models.train_vae import FADE, reconstruction, seamed, turned
+from models.samples import Samples, varied
+from models.train_policy import TrainPolicy
+from models.train_vae import FADE, TrainVae, reconstruction, seamed, turned
+from models.train_vision import TrainVision
 from models.vae import Vae
 from operators.codec import TIME_FACTOR
 from operators.messages import ACTION_WIDTH, HORIZON
 from operators.rotation import angle_between, is_orthonormal, to_relative
 from simulation.write_board import SERVO_LAG, WriteBoard
+from studies.collect import Collect
 
 torch.set_num_threads(1)  # two threads wait for each other where other processes use the cores
 HELD_OUT_SEEDS = range(9990, 9996)  # of the collecting range, but of no data set
@@ -235,6 +240,72 @@ def test_the_state_of_another_training_is_refused(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(BadCheckpoint, match="expected the state of a training"):
         line(tmp_path / "a.safetensors")[1].run()
+
+
+# -- samples and trainings
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A data set of two episodes."""
+    out = tmp_path_factory.mktemp("data") / "set"
+    Collect(episodes=2, out=out, workers=1).run()
+    return out
+
+
+def test_pressing_harder_raises_the_chunk_and_nothing_else(data):
+    samples = Samples(data)
+    rows = samples.trained[samples.states[samples.trained, 14] == 1][:64]
+    plain = samples.batch(rows, torch.zeros(len(rows), dtype=torch.bool))
+    other = varied(plain, torch.Generator().manual_seed(0))
+    force = other.state[:, 13] - plain.state[:, 13]
+    shift = (other.chunk - plain.chunk)[..., 2]
+    assert (force > 0.3).any() and (shift[force > 0.3, -1] < -0.0005).all()
+    assert torch.equal(other.chunk[..., :2], plain.chunk[..., :2]) and torch.equal(other.finished, plain.finished)
+    assert other.wrist.min() >= 0 and other.wrist.max() <= 255 and other.wrist.shape == plain.wrist.shape
+
+
+def test_mirrored_samples_are_mirrored(data):
+    samples = Samples(data)
+    rows, yes = samples.trained[:4], torch.ones(4, dtype=torch.bool)
+    plain, mirrored = samples.batch(rows, ~yes), samples.batch(rows, yes)
+    assert torch.equal(mirrored.wrist.flip(2), plain.wrist) and torch.equal(mirrored.front.flip(2), plain.front)
+    assert torch.allclose(mirrored.chunk[..., 1], -plain.chunk[..., 1]) and torch.equal(
+        mirrored.chunk[..., 0], plain.chunk[..., 0]
+    )
+
+
+def test_held_out_rows_are_of_other_episodes(data):
+    samples = Samples(data)
+    assert not set(samples.trained) & set(samples.held_out) and len(samples.held_out) < len(samples)
+
+
+def test_every_training_runs_in_pieces_and_saves_nothing_before_its_end(data, tmp_path):
+    place = {"data": (data,), "out": tmp_path / "out", "state": tmp_path / "state", "threads": 1}
+    trainings = [
+        (TrainVae(**place, kind="pca"), "pca"),
+        (TrainVae(**place, kind="vae_seam", steps=3, batch=16), "vae_seam"),
+        (TrainVision(**place, steps=2, batch=4), "vision"),
+        (TrainPolicy(**place, space="latent60", steps=4, batch=8), "dp_latent60"),
+        (TrainPolicy(**place, space="action60", steps=4, batch=8), "dp_action60"),
+    ]
+    for training, name in trainings:
+        if name != "pca":
+            assert not replace(training, minutes=0).run() and not (place["out"] / f"{name}.json").exists()
+        assert training.run()
+        about = read(place["out"] / name).about
+        assert about["kind"] == name and about["configuration"]["seed"] == 0
+    assert {path.stem for path in place["state"].glob("*.json")} == {
+        f"dp_{space}_{part}" for space in ("latent60", "action60") for part in (25, 50)
+    }
+
+
+@pytest.mark.parametrize(
+    "training", [TrainVae(kind="gan"), TrainPolicy(space="pixels")], ids=["kind of codec", "space of policy"]
+)
+def test_a_training_of_nothing_known_is_refused(training):
+    with pytest.raises(ValueError, match=r"expected a (kind|space) of"):
+        training.run()
 
 
 # -- checkpoints
