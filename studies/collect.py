@@ -14,24 +14,16 @@ from time import monotonic
 import numpy as np
 from rich.progress import track
 
-from operators.messages import ACTION_WIDTH, HORIZON, HZ, Scene
-from operators.rotation import action_from_pose, matrix_from_vector
-from recordings.dataset import CAMERA, Dataset, Feature, Rows, feature
+from operators.messages import ACTION_WIDTH, HORIZON, HZ
+from recordings.dataset import CAMERA, Dataset, Feature, feature
 from recordings.dataset_writer import Prepared, Writer, camera_feature, prepare
 from simulation.renderer import CAMERAS, Renderer
 from simulation.tasks import make_task
-from simulation.world import LONGEST_PUSH, World
-from simulation.write_board import WriteBoard
+from simulation.world import World
+from studies.demonstration import LAGS, Demonstration, Disturbances
 
 COLLECTING_SEEDS = range(10_000)  # 10 000-19 999 tune, 20 000 and up evaluate
 TASK_TEXTS = {"write_board": "Trace the light-blue line on the board with the pen."}
-REPLAN = 24  # ticks between two chunks of the expert
-LAGS = (6, 12, 18, 24)  # ticks back of the states in `observation.past`
-REST = HZ // 2  # ticks recorded after the lift
-SHORTEST_PUSH = 0.001  # m, along the surface
-PRESS = 0.0005  # m, along the normal
-PRESS_SHARE = 0.2  # of the disturbances, those along the normal
-PUSH_SPREAD = np.radians(25)  # standard deviation of a push's direction from straight across the stroke
 
 _POSE = ["x", "y", "z", "r11", "r21", "r31", "r12", "r22", "r32"]  # m, first two columns of R
 _ACTION = [*_POSE, "gripper"]
@@ -47,12 +39,18 @@ class Collect:
     """Of the first episode; the next has the next. Below 10000: higher ones tune and evaluate."""
     out: Path = Path("datasets/write_board")
     targets: str = "random"
-    fps: int = 15
+    fps: int = 10
     """Pictures and rows a second; divides 60."""
     image: int = 96
     """Width and height of the pictures."""
-    recovery: float = 0.3
+    render: int = 240
+    """Width and height at which they are drawn before they are shrunk."""
+    recovery: float = 0.2
     """Share of the expert's chunks before which the arm is pushed."""
+    drift: float = 0.4
+    """Share that drift off millimetres while they are played, as a poor policy's do."""
+    pause: float = 0.12
+    """Share before which the robot stands a while, as in sync mode."""
     workers: int = os.cpu_count() or 1
 
     def run(self) -> None:
@@ -94,15 +92,17 @@ def features(options: Collect) -> dict[str, Feature]:
     return {
         **pictures,
         "observation.state": feature("float32", 9, names=_POSE),  # measured TCP pose
-        "observation.past": feature("float32", len(LAGS), 9),  # the same LAGS ticks ago, or at the start
+        "observation.past": feature("float32", len(LAGS), 9),  # the same LAGS cycles ago, or at the start
         "observation.q": feature("float32", 6, names=joints),  # rad
         "observation.velocity": feature("float32", 6, names=["vx", "vy", "vz", "wx", "wy", "wz"]),  # m/s, rad/s
         "observation.wrench": feature("float32", 6, names=["fx", "fy", "fz", "tx", "ty", "tz"]),  # N, Nm, tool frame
         "action": feature("float32", ACTION_WIDTH, names=_ACTION),  # commanded in this tick
         "action_chunk": feature("float32", HORIZON, ACTION_WIDTH),  # the expert's commands of this tick and the next
-        "tick": feature("int64", 1),
-        "since_push": feature("int64", 1),  # ticks since the arm was last disturbed, -1 before
+        "tick": feature("int64", 1),  # plan time: stands while the robot pauses
+        "since_push": feature("int64", 1),  # ticks since a disturbance last began, -1 before
         "label.board_pose": feature("float32", 6),  # xyz, rotation vector
+        "label.start": feature("float32", 3),  # of the stroke on the board, m
+        "label.end": feature("float32", 3),
         "label.ticks_left": feature("int64", 1),  # until the end of the lift
     }
 
@@ -111,104 +111,12 @@ def record(job: Job) -> Prepared:
     """Play one episode; everything random follows from the seed."""
     options = job.options
     task = make_task(options.task, job.seed, options.targets)
-    demonstration = Demonstration(task, options, *_rig(options.image))
+    disturbances = Disturbances(options.recovery, options.drift, options.pause)
+    demonstration = Demonstration(task, disturbances, HZ // options.fps, *_rig(options.render), options.image)
     demonstration.play()
     about = {"seed": job.seed, **demonstration.result()}
     rows, frames, text = demonstration.rows(), demonstration.frames(), TASK_TEXTS[options.task]
     return prepare(job.staging, features(options), options.fps, rows, frames, text, about)
-
-
-class Demonstration:
-    """One episode: the expert plans anew every REPLAN ticks without delay, and is disturbed before some of its chunks.
-
-    A row's `action_chunk` is what the expert would command from the state in that row, also between its plans and
-    while it is being pressed off its path: the label of a policy that sees this state.
-    """
-
-    def __init__(self, task: WriteBoard, options: Collect, world: World, draw: Renderer):
-        self._task, self._world, self._draw = task, world, draw
-        self._every, self._recovery = HZ // options.fps, options.recovery
-        self._rng = np.random.default_rng((task.seed, 3))
-        self._normal = matrix_from_vector(task.board_pose[3:])[:, 2]
-        self._measured = world.reset(task)
-        self._judge = task.judge()
-        self._states: list[np.ndarray] = []  # (9,) measured pose of every tick so far
-        self._chunk = np.zeros((0, ACTION_WIDTH), np.float32)  # being played, one REPLAN long
-        self._disturbed = -1  # tick of the last disturbance
-        self._rows: list[dict[str, np.ndarray | int]] = []
-        self._frames: dict[str, list[np.ndarray]] = {name: [] for name in CAMERAS}
-
-    def play(self) -> None:
-        """From the start to REST ticks after the expert's lift."""
-        for tick in range(self._task.duration_ticks + REST):
-            if tick % REPLAN == 0:
-                self._plan(tick)
-            self._states.append(action_from_pose(self._measured.tcp_pose)[:9])
-            if tick % self._every == 0:
-                self._look(tick)
-            self._measured = self._world.step(self._chunk[tick % REPLAN])
-            self._judge.update(tick / HZ, self._measured, self._world.ink)
-
-    def rows(self) -> Rows:
-        """Feature -> (n, ...)."""
-        return {name: np.stack([np.asarray(row[name]) for row in self._rows]) for name in self._rows[0]}
-
-    def frames(self) -> dict[str, np.ndarray]:
-        """Camera -> (n, h, w, 3) uint8 RGB."""
-        return {name: np.stack(pictures) for name, pictures in self._frames.items()}
-
-    def result(self) -> dict[str, float]:
-        """How well it was written, disturbances and all."""
-        score = self._judge.result()
-        return {name: score[name] for name in ("success", "coverage", "stray")}
-
-    def _plan(self, tick: int) -> None:
-        """A new chunk, perhaps after a push along the surface, or pressed off along the normal while it is played."""
-        pushed, pressed = self._rng.random(2) < (self._recovery, PRESS_SHARE)
-        offset, side = self._push(tick), self._rng.choice([-1.0, 1.0])
-        if pushed and not pressed:
-            self._measured = self._world.push(offset)
-        self._chunk = self._expert(tick)[:REPLAN].copy()
-        if pushed and pressed:
-            rise = np.minimum(np.arange(REPLAN) / (REPLAN / 2), 1.0)[:, None]
-            self._chunk[:, :3] += (side * PRESS * rise * self._normal).astype(np.float32)
-        if pushed:
-            self._disturbed = tick
-
-    def _push(self, tick: int) -> np.ndarray:
-        """A push more or less across the stroke, (2,) m in the board plane."""
-        along = np.diff(self._task.reference(np.array([tick - 2.0, tick + 2.0])), axis=0)[0, :2]
-        still = np.linalg.norm(along) < 1e-5
-        across = np.arctan2(along[0], -along[1]) if not still else self._rng.uniform(-np.pi, np.pi)
-        angle = across + self._rng.normal(0, PUSH_SPREAD) + np.pi * self._rng.integers(2)
-        return self._rng.uniform(SHORTEST_PUSH, 0.999 * LONGEST_PUSH) * np.array([np.cos(angle), np.sin(angle)])
-
-    def _look(self, tick: int) -> None:
-        """Record a row and its pictures: the state before this tick's command."""
-        task, measured = self._task, self._measured
-        past = np.stack([self._states[max(tick - lag, 0)] for lag in LAGS])
-        self._rows.append(
-            {
-                "observation.state": self._states[-1],
-                "observation.past": past,
-                "observation.q": measured.q.astype(np.float32),
-                "observation.velocity": measured.tcp_velocity.astype(np.float32),
-                "observation.wrench": measured.wrench.astype(np.float32),
-                "action": self._chunk[tick % REPLAN],
-                "action_chunk": self._expert(tick),
-                "tick": tick,
-                "since_push": tick - self._disturbed if self._disturbed >= 0 else -1,
-                "label.board_pose": task.board_pose.astype(np.float32),
-                "label.ticks_left": max(task.duration_ticks - tick, 0),
-            }
-        )
-        ink = self._world.ink, np.array(self._world.pen_down, np.int64)
-        scene = Scene(tick, task.seed, 0, tick, self._world.qpos, task.board_pose, task.target, *ink)
-        for name, pictures in self._frames.items():
-            pictures.append(self._draw.render(scene, name))
-
-    def _expert(self, tick: int) -> np.ndarray:
-        return self._task.expert_chunk(tick, self._measured.tcp_pose, self._measured.wrench)
 
 
 def _check(options: Collect) -> None:
@@ -218,15 +126,16 @@ def _check(options: Collect) -> None:
         raise ValueError(f"expected {allowed}, got {options.seed} to {last}")
     if options.fps < 1 or HZ % options.fps:
         raise ValueError(f"--fps: expected a divisor of {HZ} such as 10, 15, 20 or 30, got {options.fps}")
-    if not 0 <= options.recovery <= 1:
-        raise ValueError(f"--recovery: expected a share from 0 to 1, got {options.recovery}")
+    for name in ("recovery", "drift", "pause"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise ValueError(f"--{name}: expected a share from 0 to 1, got {getattr(options, name)}")
     make_task(options.task, options.seed, options.targets)
 
 
 def _same_settings(options: Collect) -> None:
     """Refuse to mix episodes collected with different settings."""
     path = options.out / "meta" / "collect.json"
-    decisive = ("task", "targets", "fps", "image", "recovery")
+    decisive = ("task", "targets", "fps", "image", "render", "recovery", "drift", "pause")
     mine = {name: value for name, value in asdict(options).items() if name in decisive}
     if not path.exists():
         path.write_text(json.dumps(mine, indent=1))
@@ -262,9 +171,9 @@ def _end_with_parent() -> None:
 
 
 @cache
-def _rig(image: int) -> tuple[World, Renderer]:
+def _rig(render: int) -> tuple[World, Renderer]:
     """One world and renderer a process, used again for every episode."""
-    return World(), Renderer(image, image)
+    return World(), Renderer(render, render)
 
 
 def _summary(out: Path, succeeded: list[float], elapsed_s: float) -> None:

@@ -9,13 +9,15 @@ from operators.messages import HORIZON
 from operators.rotation import matrix_from_vector
 from recordings.dataset import Dataset
 from simulation.tasks import make_task
-from studies.collect import LAGS, REST, Collect, collect
+from studies.collect import Collect, collect
+from studies.demonstration import HOLD, LAGS, REST
 
 FIRST = 15  # two short strokes
 
 
 def options(out: Path, episodes: int = 1, **changes) -> Collect:
-    return Collect(episodes=episodes, seed=FIRST, out=out, **{"fps": 5, "image": 24, "workers": 1, **changes})
+    small = {"fps": 5, "image": 24, "render": 48, "workers": 1, "drift": 0.0, "pause": 0.0}
+    return Collect(episodes=episodes, seed=FIRST, out=out, **{**small, **changes})
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -68,6 +70,29 @@ def test_labels_lead_from_the_measured_state_back_to_the_stroke(collected):
     assert min(pushed) > 0.0015 and 0.0003 < max(pressed) < 0.0008
 
 
+def test_a_drifting_demonstration_is_far_off_and_its_labels_lead_back(tmp_path):
+    collect(options(tmp_path / "set", recovery=0.0, drift=0.7, fps=10))
+    rows, task = Dataset.open(tmp_path / "set").rows(0), make_task("write_board", FIRST)
+    board = matrix_from_vector(task.board_pose[3:])
+    chunk = (rows["action_chunk"][:, :, :3] - task.board_pose[:3]) @ board
+    reference = np.stack([task.reference(tick + np.arange(HORIZON)) for tick in rows["tick"]])
+    off = np.linalg.norm((chunk - reference)[:, :, :2], axis=2)
+    assert off[:, 0].max() > 0.004, "no drift was seen"
+    assert np.all(off[:, -1] < 0.12 * off[:, 0].max()), "a label does not lead back"
+    np.testing.assert_allclose(rows["label.start"][0], task.to_base(np.append(task.target[0], 0)), atol=1e-6)
+    np.testing.assert_allclose(rows["label.end"][-1], task.to_base(np.append(task.target[-1], 0)), atol=1e-6)
+
+
+def test_in_a_pause_the_tick_and_the_robot_stand(tmp_path):
+    collect(options(tmp_path / "set", recovery=0.0, pause=0.5, fps=20))
+    rows, task = Dataset.open(tmp_path / "set").rows(0), make_task("write_board", FIRST)
+    ticks = rows["tick"][rows["tick"] < task.duration_ticks]
+    held = np.flatnonzero(np.diff(ticks) == 0)
+    assert len(held) >= 2 * (HOLD // 3 - 1) and np.all(np.diff(ticks) >= 0)
+    speed = np.linalg.norm(rows["observation.velocity"][:, :3], axis=1)
+    assert speed[held[np.diff(held, append=held[-1] + 9) > 1] + 1].max() < 0.003, "it moves at the end of a pause"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -77,6 +102,8 @@ def test_labels_lead_from_the_measured_state_back_to_the_stroke(collected):
         ({"seed": -1}, "expected seeds"),
         ({"fps": 7}, "--fps: expected a divisor of 60"),
         ({"recovery": 1.5}, "--recovery: expected a share"),
+        ({"drift": -0.1}, "--drift: expected a share"),
+        ({"pause": 2}, "--pause: expected a share"),
         ({"task": "juggle"}, "expected a task of write_board"),
         ({"targets": "none"}, "expected targets of"),
     ],

@@ -1,0 +1,166 @@
+"""One demonstration of the expert, disturbed on purpose: data for policies that must find the way back."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from operators.messages import ACTION_WIDTH, HZ, Scene
+from operators.rotation import action_from_pose, matrix_from_vector
+from recordings.dataset import Rows
+from simulation.renderer import CAMERAS, Renderer
+from simulation.world import LONGEST_PUSH, World
+from simulation.write_board import WriteBoard
+
+REPLAN = 24  # ticks between two chunks of the expert
+LAGS = (6, 12, 18, 24)  # cycles back of the states in `observation.past`
+REST = HZ // 2  # ticks recorded after the lift
+HOLD = 15  # cycles of a pause
+SHORTEST_PUSH = 0.001  # m, along the surface
+PRESS = 0.0005  # m, along the normal
+PRESS_SHARE = 0.2  # of the pushes, those along the normal
+PUSH_SPREAD = np.radians(25)  # standard deviation of a push's direction from straight across the stroke
+LEAST_DRIFT, FARTHEST_DRIFT = 0.002, 0.012  # m along the surface, over REPLAN ticks
+AIR_DRIFT = 0.004  # m along the normal, standard deviation, off the board
+AIR = 0.004  # m above the surface: higher than this the pen is off the board
+PRESS_DRIFT = -0.004, 0.0006  # m along the normal on the board: pressing harder or nearly lifting
+PRESS_DRIFT_SHARE = 0.3  # of the drifts on the board, those that also leave its surface
+
+
+class Disturbances(NamedTuple):
+    """Shares of the expert's chunks that are disturbed."""
+
+    push: float
+    drift: float
+    pause: float
+
+
+class Demonstration:
+    """One episode: the expert plans anew every REPLAN ticks without delay, and is disturbed at some of its chunks.
+
+    A row's `action_chunk` is what the expert would command from the state in that row, also between its plans and
+    while it is being led off its path: the label of a policy that sees this state.
+
+    Args:
+        every: cycles from one recorded row to the next.
+        draw: its pictures are square; they are recorded with `image` pixels a side.
+    """
+
+    def __init__(self, task: WriteBoard, shares: Disturbances, every: int, world: World, draw: Renderer, image: int):
+        self._task, self._shares, self._every = task, shares, every
+        self._world, self._draw, self._image = world, draw, image
+        self._rng = np.random.default_rng((task.seed, 3))
+        self._board = matrix_from_vector(task.board_pose[3:])
+        self._measured = world.reset(task)
+        self._judge = task.judge()
+        self._states: list[np.ndarray] = []  # (9,) measured pose of every cycle so far
+        self._chunk = np.zeros((0, ACTION_WIDTH), np.float32)  # being played, one REPLAN long
+        self._disturbed = -1  # tick of the last disturbance
+        self._rows: list[dict[str, np.ndarray | int]] = []
+        self._frames: dict[str, list[np.ndarray]] = {name: [] for name in CAMERAS}
+
+    def play(self) -> None:
+        """From the start to REST ticks after the expert's lift."""
+        for tick in range(self._task.duration_ticks + REST):
+            if tick % REPLAN == 0:
+                if tick and self._rng.random() < self._shares.pause:
+                    self._pause(tick)
+                self._plan(tick)
+            self._cycle(tick, self._chunk[tick % REPLAN])
+
+    def rows(self) -> Rows:
+        """Feature -> (n, ...)."""
+        return {name: np.stack([np.asarray(row[name]) for row in self._rows]) for name in self._rows[0]}
+
+    def frames(self) -> dict[str, np.ndarray]:
+        """Camera -> (n, h, w, 3) uint8 RGB."""
+        return {name: np.stack(pictures) for name, pictures in self._frames.items()}
+
+    def result(self) -> dict[str, float]:
+        """How well it was written, disturbances and all."""
+        score = self._judge.result()
+        return {name: score[name] for name in ("success", "coverage", "stray")}
+
+    def _pause(self, tick: int) -> None:
+        """The last command holds for a while."""
+        for _ in range(HOLD):
+            self._cycle(tick, self._chunk[-1])
+
+    def _cycle(self, tick: int, command: np.ndarray) -> None:
+        self._states.append(action_from_pose(self._measured.tcp_pose)[:9])
+        cycle = len(self._states) - 1
+        if cycle % self._every == 0:
+            self._look(cycle, tick, command)
+        self._measured = self._world.step(command)
+        self._judge.update(cycle / HZ, self._measured, self._world.ink)
+
+    def _plan(self, tick: int) -> None:
+        """A new chunk, perhaps after a push along the surface, or led off while it is played."""
+        shift, leads = np.zeros(3), REPLAN  # m in the board frame, and the ticks in which it grows
+        if self._rng.random() < self._shares.drift:
+            shift = self._drift(tick)
+        elif self._rng.random() < self._shares.push:
+            if self._rng.random() < PRESS_SHARE:
+                shift, leads = np.array([0, 0, PRESS * self._rng.choice([-1.0, 1.0])]), REPLAN // 2
+            else:
+                size = self._rng.uniform(SHORTEST_PUSH, 0.999 * LONGEST_PUSH)
+                self._measured = self._world.push(size * self._across(tick))
+                self._disturbed = tick
+        self._chunk = self._expert(tick)[:REPLAN].copy()
+        if shift.any():
+            grown = _smooth_step(np.arange(1, REPLAN + 1) / leads)[:, None]
+            self._chunk[:, :3] += (grown * (self._board @ shift)).astype(np.float32)
+            self._disturbed = tick
+
+    def _drift(self, tick: int) -> np.ndarray:
+        """Where a chunk goes astray to until its end, (3,) m in the board frame."""
+        along = self._rng.uniform(LEAST_DRIFT, FARTHEST_DRIFT) * self._across(tick)
+        height = self._board[:, 2] @ (self._measured.tcp_pose[:3] - self._task.board_pose[:3])
+        normal = 0.0
+        if height > AIR:
+            normal = self._rng.normal(0, AIR_DRIFT)
+        elif self._rng.random() < PRESS_DRIFT_SHARE:
+            normal = self._rng.uniform(*PRESS_DRIFT)
+        return np.append(along, normal)
+
+    def _across(self, tick: int) -> np.ndarray:
+        """A direction in the board plane more or less across the stroke, (2,); any where the reference stands."""
+        along = np.diff(self._task.reference(np.array([tick - 2.0, tick + 2.0])), axis=0)[0, :2]
+        still = np.linalg.norm(along) < 1e-5
+        across = np.arctan2(along[0], -along[1]) if not still else self._rng.uniform(-np.pi, np.pi)
+        angle = across + self._rng.normal(0, PUSH_SPREAD) + np.pi * self._rng.integers(2)
+        return np.array([np.cos(angle), np.sin(angle)])
+
+    def _look(self, cycle: int, tick: int, command: np.ndarray) -> None:
+        """Record a row and its pictures: the state before this cycle's command."""
+        task, measured = self._task, self._measured
+        self._rows.append(
+            {
+                "observation.state": self._states[-1],
+                "observation.past": np.stack([self._states[max(cycle - lag, 0)] for lag in LAGS]),
+                "observation.q": measured.q.astype(np.float32),
+                "observation.velocity": measured.tcp_velocity.astype(np.float32),
+                "observation.wrench": measured.wrench.astype(np.float32),
+                "action": command,
+                "action_chunk": self._expert(tick),
+                "tick": tick,
+                "since_push": tick - self._disturbed if self._disturbed >= 0 else -1,
+                "label.board_pose": task.board_pose.astype(np.float32),
+                "label.start": task.to_base(np.append(task.target[0], 0)).astype(np.float32),
+                "label.end": task.to_base(np.append(task.target[-1], 0)).astype(np.float32),
+                "label.ticks_left": max(task.duration_ticks - tick, 0),
+            }
+        )
+        ink = self._world.ink, np.array(self._world.pen_down, np.int64)
+        scene = Scene(tick, task.seed, 0, tick, self._world.qpos, task.board_pose, task.target, *ink)
+        for name, pictures in self._frames.items():
+            drawn = self._draw.render(scene, name)
+            pictures.append(cv2.resize(drawn, (self._image, self._image), interpolation=cv2.INTER_AREA))
+
+    def _expert(self, tick: int) -> np.ndarray:
+        return self._task.expert_chunk(tick, self._measured.tcp_pose, self._measured.wrench)
+
+
+def _smooth_step(u: np.ndarray) -> np.ndarray:
+    u = np.minimum(u, 1.0)
+    return u * u * (3 - 2 * u)
