@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from operators.join import Join
 from operators.limits import Envelope, Limiter
 from operators.messages import ActionChunk, Proprio, Request
-from operators.plan import Due, Join, Plan, RefusedChunk, hold
+from operators.plan import Due, Plan, RefusedChunk, hold
 from operators.rotation import action_from_pose
 from operators.rows import rows
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from operators.join import JOINS
 from operators.latency import TRACES
-from operators.plan import JOINS
 from operators.refine import MARGIN, METHODS
 
 

@@ -14,8 +14,9 @@ from operators.decode import Decoding, decode
 from operators.episode_log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
 from operators.execution import Execution
 from operators.frame import Frame
+from operators.join import JOINS
 from operators.messages import HZ, ActionChunk, Chunk, ChunkDone, Command, Episode, Plan, Proprio, Request, Scene
-from operators.plan import JOINS, RefusedChunk
+from operators.plan import RefusedChunk
 from operators.policy import Observation
 from operators.rows import Rows
 from operators.schedule import Ask, Scheduling
