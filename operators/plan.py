@@ -75,10 +75,10 @@ class Plan:
         return replace(self, waits=waits, due_in=None if waits else float(expected_delay), fastest=fastest)
 
     def receive(self, chunk: Rows, chunk_id: int, join: Join, t0: int | None = None) -> "Plan":
-        """Take over a chunk from the first tick that may still change.
+        """Take over a chunk from the first tick that may still change, or from its own first where that is later.
 
         Args:
-            chunk: rows to play, among them one due at `next_tick`.
+            chunk: rows to play, of which some are still to come, and none is missing after the rows there are.
             t0: tick of the observation, where it is not the chunk's first.
 
         Raises:
@@ -91,15 +91,16 @@ class Plan:
             raise RefusedChunk(
                 "late", f"expected rows from tick {self.next_tick} on, chunk {chunk_id} ends at {chunk.end - 1}"
             )
-        if chunk.tick > self.next_tick:
+        start = max(self.next_tick, chunk.tick)
+        if start > self.rows.end:
             raise RefusedChunk(
-                "gap", f"expected rows from tick {self.next_tick} on, chunk {chunk_id} begins at {chunk.tick}"
+                "gap", f"expected rows from tick {self.rows.end} on, chunk {chunk_id} begins at {chunk.tick}"
             )
         if not is_orthonormal(chunk.action[:, 3:9]):
             raise RefusedChunk("rotation", f"expected orthonormal rotation columns, chunk {chunk_id} has others")
-        live = tuple(other for other in self.live if other.end > self.next_tick)
-        new = join(self.rows, self.next_tick, chunk, live)
-        kept = self.rows.between(self.next_tick - HISTORY, self.next_tick)
+        live = tuple(other for other in self.live if other.tick <= start < other.end)
+        new = join(self.rows, start, chunk, live)
+        kept = self.rows.between(self.next_tick - HISTORY, start)
         dropped = kept.tick - self.rows.tick
         owner = np.concatenate([self.owner[dropped : dropped + len(kept)], np.full(len(new), chunk_id, np.int64)])
         horizon = chunk.end - (chunk.tick if t0 is None else t0)

@@ -9,6 +9,13 @@ import numpy as np
 
 from operators.rows import Rows
 
+GUIDES = {  # GUIDE -> what it needs of a policy
+    "rtc": "it steers the sampling steps of a flow or diffusion policy",
+    "rtc_trained": "it needs a flow policy of actions trained with clean first rows",
+    "bid": "it chooses among several samples of a flow or diffusion policy",
+    "paint": "it inverts the sampling of a flow policy of actions",
+    "vlash": "it needs a policy that looks at the robot's state",
+}
 SCHEDULES = ("exp", "linear", "ones", "zeros")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from operators.join import JOINS
 from operators.latency import TRACES
+from operators.prefix import GUIDES
 from operators.refine import MARGIN, METHODS
 
 
@@ -22,10 +23,13 @@ class Settings:
     targets: str = _variable(
         "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
     )
-    policy: str = _variable("expert", "policy", "who predicts chunks", ("expert", "replay"))
+    policy: str = _variable("expert", "policy", "who predicts chunks", ("expert", "expert_flow", "replay"))
     replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
     noise: float = _variable(
-        1.0, "policy", "POLICY=expert: size of the chunk error; 0 = none, 1 = like a learned policy"
+        1.0, "policy", "POLICY=expert, expert_flow: size of the chunk error; 0 = none, 1 = like a learned policy"
+    )
+    guide: str = _variable(
+        "rtc", "policy", "how a chunk is made to continue the plan where `executed` is wired to it", tuple(GUIDES)
     )
     latency_ms: float = _variable(100.0, "policy", "time from request to chunk at least")
     latency_trace: str = _variable("constant", "policy", "how that time varies", TRACES)

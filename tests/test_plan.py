@@ -253,7 +253,7 @@ REFUSALS = {
     "late": (4, lambda: curve(0, 21, 1), "from tick 21 on, chunk 4 ends at 20"),
     "late, long ago": (4, lambda: curve(-90, 48, 1), "from tick 21 on, chunk 4 ends at -43"),
     "late, empty": (4, lambda: nothing(21), "from tick 21 on"),
-    "gap": (4, lambda: curve(22, 48, 1), "from tick 21 on, chunk 4 begins at 22"),
+    "gap": (4, lambda: curve(49, 48, 1), "from tick 48 on, chunk 4 begins at 49"),
     "rotation, none": (4, with_columns(0, 0, 0, 0, 0, 0), "orthonormal"),
     "rotation, too long": (4, with_columns(1.1, 0, 0, 0, 1, 0), "orthonormal"),
     "rotation, oblique": (4, with_columns(1, 0, 0, 0.1, 1, 0), "orthonormal"),
@@ -278,8 +278,22 @@ def test_a_refused_chunk_names_its_kind_and_leaves_the_plan_as_it_was(case):
 def test_chunks_on_the_edge_of_refusal_are_taken():
     plan = playing()
     assert plan.receive(curve(0, 22, 1), 4, newest).rows.end == 22  # one row is still to come
-    assert plan.receive(curve(21, 48, 1), 4, newest).rows.end == 69  # no row is missing
+    assert plan.receive(curve(48, 48, 1), 4, newest).rows.end == 96  # no row is missing
     assert plan.receive(with_columns(1.001, 0, 0, 0, 0.999, 0)(), 9, newest).newest_chunk == 9  # rounding; ids may skip
+
+
+@pytest.mark.parametrize("join", JOINS.values(), ids=JOINS)
+def test_a_chunk_that_begins_later_takes_over_later(join):
+    plan, chunk = playing(), curve(30, 48, 1)
+    joined = plan.receive(chunk, 4, join)
+    assert equal(joined.rows.between(0, 30), plan.rows.between(0, 30)) and joined.rows.end == 78
+    assert equal(joined.rows.since(30), join(plan.rows, 30, chunk, plan.live))
+    owners = joined.owners()
+    assert set(owners[:30]) == {3} and set(owners[30:]) == {4} and len(owners) == 78
+    sooner = joined.receive(curve(20, 48, 2), 5, join)  # and is no prediction of a tick before its first
+    assert sooner.live[-2].tick == 0 and equal(
+        sooner.rows.since(21), join(joined.rows, 21, curve(20, 48, 2), plan.live)
+    )
 
 
 # --- Braking and states -------------------------------------------------------------------------------------------

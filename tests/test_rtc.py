@@ -138,7 +138,7 @@ def test_the_guided_chunk_is_the_authors(case):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("share", [0.99, 1.01])
 def test_one_percent_of_beta_is_seen(case, share):
-    assert distance(guided(case, share), case) > 2e-4
+    assert distance(guided(case, share), case) > 5e-3
 
 
 @pytest.mark.parametrize("case", CASES)
