@@ -25,7 +25,19 @@ INPUTS = {
     "executor_stats": Stats,
     **{f"{node}_fault": Fault for node in NODES},
 }
-SHOWN = ("task", "policy", "noise", "latency_ms", "latency_trace", "codec", "refine", "margin", "join", "guide")
+SHOWN = (
+    "task",
+    "policy",
+    "noise",
+    "latency_ms",
+    "latency_trace",
+    "codec",
+    "refine",
+    "margin",
+    "join",
+    "smooth",
+    "guide",
+)
 AGAIN_NS = 500_000_000  # a start is sent again until the robot has answered it
 
 

@@ -123,6 +123,10 @@ class Plan:
         plan = replace(self, position=position, rate=rate, due_in=due_in, stood=stood)
         return plan, Due(floor(position), self._state(position, rate, wished), *plan._at(position))
 
+    def ahead(self) -> np.ndarray:
+        """Where the plan will be one cycle on at this rate, (10,)."""
+        return self._at(min(self.position + self.rate, float(self.rows.end - 1)))[0]
+
     def sent(self, action: np.ndarray) -> "Plan":
         """Put what was really sent (after the limits) in the place of the row just reached."""
         at = round(self.position) - self.rows.tick

@@ -8,6 +8,7 @@ from operators.join import JOINS
 from operators.latency import TRACES
 from operators.prefix import GUIDES
 from operators.refine import MARGIN, METHODS
+from operators.smooth import STAGES
 
 
 def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:
@@ -38,6 +39,7 @@ class Settings:
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
     join: str = _variable("newest", "executor", "how a chunk takes over from the plan", tuple(JOINS))
+    smooth: str = _variable("none", "executor", "how the command follows the plan", STAGES)
     slowest: float = _variable(
         0.4, "executor", "feed rate down to which a slow policy slows the robot; 1 = never", least=0.05
     )

@@ -72,7 +72,7 @@ class _Episode:
         self.task = make_task(config.task, seed, config.targets)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
-        self.execution = Execution(JOINS[config.join], config.slowest)
+        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth)
         self.scheduling = Scheduling(config, sync=rig.mode == "sync")
         self.decoding = Decoding(config, make_codec)
         rig.policy.start(self.episode)
@@ -94,7 +94,7 @@ class _Episode:
         about = {"name": f"episode_{self.number}", "episode": self.number, "seed": self.seed, "mode": self.rig.mode}
         settings = {
             name: getattr(config, name)
-            for name in ("task", "targets", "policy", "codec", "refine", "margin", "join", "guide")
+            for name in ("task", "targets", "policy", "codec", "refine", "margin", "join", "smooth", "guide")
         }
         return EpisodeLog(
             meta={**about, **settings, "noise": config.noise, "execution_horizon": config.execution_horizon},
