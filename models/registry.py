@@ -8,6 +8,7 @@ from operators.settings import Settings
 
 POLICIES = {
     "expert": "simulation.expert_policy:ExpertPolicy",
+    "expert_flow": "models.expert_flow:ExpertFlowPolicy",
     "replay": "recordings.replay_policy:ReplayPolicy",
     "dp_latent60": "models.dp_policy:LatentPolicy",
     "dp_action60": "models.dp_policy:ActionPolicy",

@@ -25,7 +25,19 @@ INPUTS = {
     "executor_stats": Stats,
     **{f"{node}_fault": Fault for node in NODES},
 }
-SHOWN = ("task", "policy", "noise", "latency_ms", "latency_trace", "codec", "refine", "margin", "join")
+SHOWN = (
+    "task",
+    "policy",
+    "noise",
+    "latency_ms",
+    "latency_trace",
+    "codec",
+    "refine",
+    "margin",
+    "join",
+    "smooth",
+    "guide",
+)
 AGAIN_NS = 500_000_000  # a start is sent again until the robot has answered it
 
 
@@ -106,10 +118,12 @@ class Session:
 
 
 def describe(graph: dict[str, Any]) -> dict[str, Any]:
-    """What the wiring makes of a graph: sync or async, with or without the edge `executed`."""
+    """What the wiring makes of a graph: sync or async, and where the edge `executed` leads to, if there is one."""
     text = {node["id"]: str(node) for node in graph.get("nodes", [])}
-    sync, refined = "chunk_done" in text.get("scheduler", ""), "executed" in text.get("decoder", "")
-    return {"mode": "sync" if sync else "async_rtr" if refined else "async_naive"}
+    if "chunk_done" in text.get("scheduler", ""):
+        return {"mode": "sync"}
+    to = {"policy": "async_rtc", "decoder": "async_rtr"}
+    return {"mode": next((mode for node, mode in to.items() if "executed" in text.get(node, "")), "async_naive")}
 
 
 if __name__ == "__main__":

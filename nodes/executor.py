@@ -6,8 +6,8 @@ from dora import Node
 from nodes._clock import EXECUTOR, cycles, realtime
 from nodes._wire import Wire, settings
 from operators.execution import Execution
+from operators.join import JOINS
 from operators.messages import HZ, ActionChunk, Episode, Proprio, Request
-from operators.plan import JOINS
 from operators.settings import Settings
 
 INPUTS = {"action_chunk": ActionChunk, "proprio": Proprio, "request": Request, "episode": Episode}
@@ -18,7 +18,7 @@ class Executor:
 
     def __init__(self, wire: Wire, config: Settings):
         self.wire = wire
-        self.execution = Execution(JOINS[config.join], config.slowest)
+        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth)
         self.late: list[float] = []  # how late each cycle woke up [ms], of the last second
 
     def receive(self, source: str, message: object) -> None:

@@ -11,8 +11,8 @@ from models.registry import make_policy
 from nodes._wire import Wire, settings
 from operators.frame import Frame
 from operators.latency import latency_ms
-from operators.messages import Episode, Proprio, Request
-from operators.policy import Observation, Policy
+from operators.messages import Episode, Plan, Proprio, Request
+from operators.policy import Observation, Policy, check_guide, observe
 from operators.settings import Settings
 
 INPUTS = {
@@ -20,6 +20,7 @@ INPUTS = {
     "frame_wrist": Frame,
     "proprio": Proprio,
     "request": Request,
+    "executed": Plan,
     "episode": Episode,
 }
 
@@ -35,7 +36,12 @@ def main() -> None:
 
 def run(node: Node, config: Settings, policy: Policy) -> None:
     wire = Wire(node, "policy", INPUTS)
-    seen, inference = Seen(policy.cameras, config.stale_ms), Inference(wire, config, policy)
+    if "executed" in wire.inputs:
+        try:
+            check_guide(policy, config.policy, config.guide)
+        except ValueError as error:
+            sys.exit(str(error))
+    seen, inference = Seen(policy.cameras, config), Inference(wire, config, policy)
     with ThreadPoolExecutor(max_workers=1) as worker:
         running: Future | None = None
         for source, message in wire.messages():
@@ -52,8 +58,8 @@ def run(node: Node, config: Settings, policy: Policy) -> None:
 class Seen:
     """The newest of every input; of requests that wait for the worker, only the newest."""
 
-    def __init__(self, cameras: tuple[str, ...], stale_ms: float):
-        self._cameras, self._stale_ms = cameras, stale_ms
+    def __init__(self, cameras: tuple[str, ...], config: Settings):
+        self._cameras, self._stale_ms, self._guide = cameras, config.stale_ms, config.guide
         self._clear(None)
 
     def receive(self, source: str, message: object) -> None:
@@ -63,6 +69,8 @@ class Seen:
             self.proprio = message
         elif isinstance(message, Request):
             self.request = message
+        elif isinstance(message, Plan):
+            self.plan = message
         elif isinstance(message, Frame):
             self.frames[source.removeprefix("frame_")] = message
 
@@ -79,10 +87,10 @@ class Seen:
             age_ms = (now_ns - self.frames[camera].t_ns) / 1e6 if camera in self.frames else float("inf")
             if age_ms > self._stale_ms:
                 raise ValueError(f"expected a frame of {camera} under {self._stale_ms:.0f} ms old, got {age_ms:.0f} ms")
-        return self.episode, request, Observation(request.chunk_id, self.proprio, dict(self.frames))
+        return self.episode, request, observe(request, self.proprio, dict(self.frames), self.plan, self._guide)
 
     def _clear(self, episode: Episode | None) -> None:
-        self.episode, self.request, self.proprio = episode, None, None
+        self.episode, self.request, self.proprio, self.plan = episode, None, None, None
         self.frames: dict[str, Frame] = {}
 
 

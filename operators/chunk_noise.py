@@ -3,6 +3,7 @@
 import numpy as np
 
 KNOTS = 5  # the error bends this often over a chunk
+WHITE_M = 0.04e-3
 
 
 def noisy(action: np.ndarray, scale: float, seed: int, episode: int, chunk_id: int) -> np.ndarray:
@@ -21,9 +22,13 @@ def noisy(action: np.ndarray, scale: float, seed: int, episode: int, chunk_id: i
     if not scale:
         return action
     draw = np.random.default_rng((0x401, seed, episode, chunk_id))
-    time = np.linspace(0, 1, len(action))
-    waves = np.cos(np.pi * np.arange(KNOTS) * time[:, None])  # (H, KNOTS)
-    weights = draw.standard_normal((KNOTS, 3)) / (1 + np.arange(KNOTS)[:, None])
-    smooth = waves @ weights / np.sqrt(((waves / (1 + np.arange(KNOTS))) ** 2).sum(-1, keepdims=True))
-    error = (0.25e-3 + 1.4e-3 * time[:, None]) * smooth + 0.04e-3 * draw.standard_normal((len(action), 3))
+    basis = smooth_basis(len(action))
+    error = basis @ draw.standard_normal((KNOTS, 3)) + WHITE_M * draw.standard_normal((len(action), 3))
     return np.concatenate([action[:, :3] + scale * error, action[:, 3:]], -1).astype(np.float32)
+
+
+def smooth_basis(rows: int) -> np.ndarray:
+    """(rows, KNOTS) m: times standard normal numbers, the smooth error of one axis."""
+    time = np.linspace(0, 1, rows)[:, None]
+    waves = np.cos(np.pi * np.arange(KNOTS) * time) / (1 + np.arange(KNOTS))
+    return (0.25e-3 + 1.4e-3 * time) * waves / np.linalg.norm(waves, axis=-1, keepdims=True)

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from operators.join import Join
 from operators.limits import Envelope, Limiter
 from operators.messages import ActionChunk, Proprio, Request
-from operators.plan import Due, Join, Plan, RefusedChunk, hold
+from operators.plan import Due, Plan, RefusedChunk, hold
 from operators.rotation import action_from_pose
 from operators.rows import rows
+from operators.smooth import STAGES, Tracker
 
 
 @dataclass(frozen=True)
@@ -16,16 +18,16 @@ class Cycle:
     """The outcome of one cycle."""
 
     due: Due  # what the join produced
-    action: np.ndarray  # (10,) float32 after the limits
+    action: np.ndarray  # (10,) float32 after smoothing and limits
     clamped: int
     plan: Plan
 
 
 class Execution:
-    """One episode's plan and limits. Until the first measured pose there is nothing to command."""
+    """One episode's plan, output stage and limits. Until the first measured pose there is nothing to command."""
 
-    def __init__(self, join: Join, slowest: float, envelope: Envelope | None = None):
-        self._join, self._slowest = join, slowest
+    def __init__(self, join: Join, slowest: float, smooth: str = STAGES[0], envelope: Envelope | None = None):
+        self._join, self._slowest, self._smooth = join, slowest, smooth
         self._envelope = envelope or Envelope()
         self.restart()
 
@@ -33,12 +35,14 @@ class Execution:
         """A new episode: forget the plan."""
         self.plan: Plan | None = None
         self._limiter: Limiter | None = None
+        self._tracker: Tracker | None = None
 
     def measured(self, proprio: Proprio) -> None:
         """Hold the first pose of the episode; later ones change nothing."""
         if self.plan is None:
             pose = action_from_pose(proprio.tcp_pose, proprio.gripper)
             self.plan, self._limiter = hold(pose), Limiter.start(pose, self._envelope)
+            self._tracker = Tracker(pose) if self._smooth == "ruckig" else None
 
     def requested(self, request: Request) -> None:
         """A chunk is on its way."""
@@ -60,6 +64,7 @@ class Execution:
         if self.plan is None or self._limiter is None:
             return None
         plan, due = self.plan.step(self._slowest)
-        self._limiter, action, clamped = self._limiter.limit(due.planned)
+        wanted = self._tracker.follow(due.planned, plan.ahead()) if self._tracker else due.planned
+        self._limiter, action, clamped = self._limiter.limit(wanted)
         self.plan = plan.sent(action)
         return Cycle(due, action, clamped, self.plan)

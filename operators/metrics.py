@@ -61,6 +61,7 @@ METRICS = {
     "command_jerk_mm_per_tick3_p99_sent": Metric("mm/tick³", "the same, 99th percentile"),
     "exceed": Metric("ticks", "planned steps over 2 mm (120 mm/s)"),
     "exceed_sent": Metric("ticks", "the same after the limits"),
+    "sent_difference_mm": Metric("mm", "command sent to plan, after smoothing and limits, distance, mean"),
     "starved_percent": Metric("% of cycles", "no due row although nothing was waited for: braking or holding"),
     "waiting_percent": Metric("% of cycles", "standing while a synchronous request is out"),
     "clamped_percent": Metric("% of cycles", "the limits changed the command"),
@@ -311,6 +312,7 @@ def _jerk_metrics(log: EpisodeLog) -> dict[str, float]:
         "command_jerk_m_s3": JERK_M_S3 * _mean(whole),
         "command_jerk_mm_per_tick3_sent": _mean(sent),
         "command_jerk_mm_per_tick3_p99_sent": _percentile(sent, 99),
+        "sent_difference_mm": _mean(1e3 * np.linalg.norm((cycles.action - cycles.planned)[:, :3], axis=-1)),
     }
 
 

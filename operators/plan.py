@@ -4,29 +4,18 @@ Two counters (docs/design.md): cycles always pass, ticks pass only along the pla
 starved plan need no rule of their own: whatever stands still keeps its tick.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, floor
 
 import numpy as np
 
 from operators.feed import advance, pace, sustainable
+from operators.join import Join
 from operators.messages import HORIZON
-from operators.rotation import (
-    is_orthonormal,
-    matrix_from_6d,
-    matrix_from_vector,
-    orthonormal_6d,
-    sixd_from_matrix,
-    vector_from_matrix,
-)
+from operators.rotation import is_orthonormal, orthonormal_6d
 from operators.rows import Rows, concat, rows
 
 HISTORY = 64  # executed rows kept: more than a horizon, so that a splice never lacks one
-FADE_ROWS = 16
-LARGEST_EXTRAPOLATION_M = 0.02
-
-Join = Callable[[Rows, int, Rows], Rows]  # (old rows, takeover tick, new chunk) -> rows from the takeover tick on
 
 
 class RefusedChunk(ValueError):
@@ -60,6 +49,7 @@ class Plan:
     due_in: float | None = None  # cycles until the asked-for chunk is expected
     stood: int = 0  # cycles at rest
     horizon: int = HORIZON  # rows of the newest chunk, from its observation on
+    live: tuple[Rows, ...] = ()  # chunks as handed over that reach past what was executed, oldest first
     fastest: float = 1.0  # rate that chunks at the expected delay can keep up
 
     @property
@@ -85,10 +75,10 @@ class Plan:
         return replace(self, waits=waits, due_in=None if waits else float(expected_delay), fastest=fastest)
 
     def receive(self, chunk: Rows, chunk_id: int, join: Join, t0: int | None = None) -> "Plan":
-        """Take over a chunk from the first tick that may still change.
+        """Take over a chunk from the first tick that may still change, or from its own first where that is later.
 
         Args:
-            chunk: rows to play, among them one due at `next_tick`.
+            chunk: rows to play, of which some are still to come, and none is missing after the rows there are.
             t0: tick of the observation, where it is not the chunk's first.
 
         Raises:
@@ -101,18 +91,21 @@ class Plan:
             raise RefusedChunk(
                 "late", f"expected rows from tick {self.next_tick} on, chunk {chunk_id} ends at {chunk.end - 1}"
             )
-        if chunk.tick > self.next_tick:
+        start = max(self.next_tick, chunk.tick)
+        if start > self.rows.end:
             raise RefusedChunk(
-                "gap", f"expected rows from tick {self.next_tick} on, chunk {chunk_id} begins at {chunk.tick}"
+                "gap", f"expected rows from tick {self.rows.end} on, chunk {chunk_id} begins at {chunk.tick}"
             )
         if not is_orthonormal(chunk.action[:, 3:9]):
             raise RefusedChunk("rotation", f"expected orthonormal rotation columns, chunk {chunk_id} has others")
-        new = join(self.rows, self.next_tick, chunk)
-        kept = self.rows.between(self.next_tick - HISTORY, self.next_tick)
+        live = tuple(other for other in self.live if other.tick <= start < other.end)
+        new = join(self.rows, start, chunk, live)
+        kept = self.rows.between(self.next_tick - HISTORY, start)
         dropped = kept.tick - self.rows.tick
         owner = np.concatenate([self.owner[dropped : dropped + len(kept)], np.full(len(new), chunk_id, np.int64)])
         horizon = chunk.end - (chunk.tick if t0 is None else t0)
-        return replace(self, rows=concat(kept, new), owner=owner, newest_chunk=chunk_id, due_in=None, horizon=horizon)
+        joined = replace(self, rows=concat(kept, new), owner=owner, live=(*live, chunk))
+        return replace(joined, newest_chunk=chunk_id, due_in=None, horizon=horizon)
 
     def step(self, slowest: float = 1.0) -> tuple["Plan", Due]:
         """One cycle: advance along the plan and say what is due.
@@ -129,6 +122,10 @@ class Plan:
         stood = self.stood + 1 if position == self.position else 0
         plan = replace(self, position=position, rate=rate, due_in=due_in, stood=stood)
         return plan, Due(floor(position), self._state(position, rate, wished), *plan._at(position))
+
+    def ahead(self) -> np.ndarray:
+        """Where the plan will be one cycle on at this rate, (10,)."""
+        return self._at(min(self.position + self.rate, float(self.rows.end - 1)))[0]
 
     def sent(self, action: np.ndarray) -> "Plan":
         """Put what was really sent (after the limits) in the place of the row just reached."""
@@ -167,38 +164,3 @@ def between(left: np.ndarray, right: np.ndarray, fraction: float) -> np.ndarray:
     mixed = left.astype(np.float64) * (1 - fraction) + right.astype(np.float64) * fraction
     mixed[3:9] = orthonormal_6d(mixed[3:9])
     return mixed.astype(np.float32)
-
-
-def newest(old: Rows, start: int, chunk: Rows) -> Rows:
-    """Play the newest chunk: the naive join."""
-    return chunk.since(start)
-
-
-def fade(old: Rows, start: int, chunk: Rows) -> Rows:
-    """Newest chunk plus the residual to the old plan at the takeover tick, faded out over 16 rows by a quintic.
-
-    Where the old plan has no row at `start`, its last two rows are extrapolated, at most 20 mm.
-    """
-    new = chunk.since(start)
-    before = old.at(start) if start < old.end else _extrapolate(old)
-    u = np.arange(len(new)) / FADE_ROWS
-    left = np.where(u < 1, 1 - (10 * u**3 - 15 * u**4 + 6 * u**5), 0.0)[:, None]
-    action = new.action.astype(np.float64)
-    turn = vector_from_matrix(matrix_from_6d(before[3:9]) @ matrix_from_6d(action[0, 3:9]).T)
-    action[:, :3] += left * (before[:3] - action[0, :3])
-    action[:, 9:] += left * (before[9:] - action[0, 9:])
-    action[:, 3:9] = sixd_from_matrix(matrix_from_vector(left * turn) @ matrix_from_6d(action[:, 3:9]))
-    faded = np.where(left > 0, action, new.action)  # past the fade the chunk itself, bit by bit
-    return Rows(start, faded.astype(np.float32))
-
-
-def _extrapolate(old: Rows) -> np.ndarray:
-    if len(old) < 2:
-        return old.action[-1]
-    step = old.action[-1, :3] - old.action[-2, :3]
-    length = float(np.linalg.norm(step))
-    shorter = min(1.0, LARGEST_EXTRAPOLATION_M / length) if length else 1.0
-    return np.concatenate([old.action[-1, :3] + shorter * step, old.action[-1, 3:]])
-
-
-JOINS: dict[str, Join] = {"newest": newest, "fade": fade}

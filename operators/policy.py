@@ -5,8 +5,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from operators.foresight import rolled_forward
 from operators.frame import Frame
-from operators.messages import HZ, Episode, Proprio
+from operators.messages import HZ, Episode, Plan, Proprio, Request
+from operators.prefix import GUIDES
+from operators.rows import Rows
+from operators.schedule import Ask
 
 
 class Observation(NamedTuple):
@@ -15,6 +19,8 @@ class Observation(NamedTuple):
     chunk_id: int
     proprio: Proprio
     frames: Mapping[str, Frame]  # camera -> newest frame
+    plan: Rows | None = None  # executed and planned rows, absolute; None where they are not wired to the policy
+    takeover: int = 0  # tick at which the chunk is expected to take over
 
 
 class Prediction(NamedTuple):
@@ -28,7 +34,10 @@ class Prediction(NamedTuple):
 
 
 class Policy(Protocol):
-    """Deterministic under (seed, episode, chunk_id)."""
+    """Deterministic under (seed, episode, chunk_id).
+
+    One that can continue a plan has `guides`, a tuple of the GUIDES it can use.
+    """
 
     cameras: tuple[str, ...]  # frames it needs
 
@@ -39,3 +48,34 @@ class Policy(Protocol):
     def predict(self, observation: Observation) -> Prediction:
         """One chunk."""
         ...
+
+
+def check_guide(policy: Policy, name: str, guide: str) -> None:
+    """To be called at start where `executed` is wired to a policy.
+
+    Raises:
+        ValueError: the policy cannot use the method; says why.
+    """
+    able = getattr(policy, "guides", ())
+    if guide not in able:
+        others = f"{name} can be guided by {', '.join(able)}" if able else f"{name} cannot be guided: use async_rtr.yml"
+        raise ValueError(f"GUIDE={guide}: {GUIDES[guide]}; {others}")
+
+
+def observe(
+    asked: Request | Ask, proprio: Proprio, frames: Mapping[str, Frame], plan: Plan | None, guide: str
+) -> Observation:
+    """What the policy is shown.
+
+    Args:
+        asked: the request.
+        plan: the newest one, where it is wired to the policy.
+        guide: one of GUIDES; vlash shows the state at the takeover, of which the chunk then begins.
+    """
+    takeover = asked.tick + asked.expected_delay
+    if plan is None:
+        return Observation(asked.chunk_id, proprio, frames, takeover=takeover)
+    rows = Rows(plan.tick - len(plan.executed), np.concatenate([plan.executed, plan.planned]))
+    if guide == "vlash":
+        proprio = rolled_forward(proprio, rows, takeover)
+    return Observation(asked.chunk_id, proprio, frames, rows, takeover)

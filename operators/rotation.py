@@ -68,6 +68,18 @@ def quaternion_from_matrix(matrix: np.ndarray) -> np.ndarray:
     return vector * np.where(vector[..., :1] < 0, -1.0, 1.0)
 
 
+def mean_matrix(matrix: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted mean of rotations along the first axis: (k, ..., 3, 3), (k, ...) -> (..., 3, 3).
+
+    The rotation with the least weighted sum of squared Frobenius distances, by SVD; the same as the mean of quaternions
+    by Markley et al. 2007.
+    """
+    total = np.einsum("k...,k...ij->...ij", weight, matrix)
+    left, _, right = np.linalg.svd(total)
+    left[..., 2] *= np.linalg.det(left @ right)[..., None]
+    return left @ right
+
+
 def action_from_pose(pose: np.ndarray, gripper: float | np.ndarray = 0.0) -> np.ndarray:
     """TCP pose (..., 6) and gripper -> action (..., 10) float32."""
     pose = np.asarray(pose, np.float64)

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from operators.join import JOINS
 from operators.latency import TRACES
-from operators.plan import JOINS
+from operators.prefix import GUIDES
 from operators.refine import MARGIN, METHODS
+from operators.smooth import STAGES
 
 
 def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:
@@ -22,10 +24,13 @@ class Settings:
     targets: str = _variable(
         "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
     )
-    policy: str = _variable("expert", "policy", "who predicts chunks", ("expert", "replay"))
+    policy: str = _variable("expert", "policy", "who predicts chunks", ("expert", "expert_flow", "replay"))
     replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
     noise: float = _variable(
-        1.0, "policy", "POLICY=expert: size of the chunk error; 0 = none, 1 = like a learned policy"
+        1.0, "policy", "POLICY=expert, expert_flow: size of the chunk error; 0 = none, 1 = like a learned policy"
+    )
+    guide: str = _variable(
+        "rtc", "policy", "how a chunk is made to continue the plan where `executed` is wired to it", tuple(GUIDES)
     )
     latency_ms: float = _variable(100.0, "policy", "time from request to chunk at least")
     latency_trace: str = _variable("constant", "policy", "how that time varies", TRACES)
@@ -34,6 +39,7 @@ class Settings:
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
     join: str = _variable("newest", "executor", "how a chunk takes over from the plan", tuple(JOINS))
+    smooth: str = _variable("none", "executor", "how the command follows the plan", STAGES)
     slowest: float = _variable(
         0.4, "executor", "feed rate down to which a slow policy slows the robot; 1 = never", least=0.05
     )

@@ -12,6 +12,7 @@ class ExpertPolicy:
     """Chunks of the task's expert, with errors like a learned policy's (`operators.chunk_noise`)."""
 
     cameras = ()
+    guides = ("vlash",)
 
     def __init__(self, config: Settings):
         self._noise = config.noise

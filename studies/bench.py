@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from operators.codec import DctCodec, reconstruct
+from operators.join import newest
 from operators.limits import Envelope, Limiter
 from operators.messages import HORIZON, Plan, pack, unpack
-from operators.plan import hold, newest
+from operators.plan import hold
 from operators.refine import refine
 from operators.rotation import action_from_pose
 from operators.rows import Rows, rows

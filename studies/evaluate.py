@@ -34,7 +34,7 @@ class Evaluate:
 
     task: str = "write_board"
     policy: str = "expert"
-    mode: Literal["sync", "async_naive", "async_rtr"] = "async_rtr"
+    mode: Literal["sync", "async_naive", "async_rtr", "async_rtc"] = "async_rtr"
     delay: str = "8"
     """Cycles from request to hand-over: a number, or lognormal:8, spikes:8, outage:8."""
     episodes: int = 50

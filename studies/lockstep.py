@@ -14,16 +14,17 @@ from operators.decode import Decoding, decode
 from operators.episode_log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
 from operators.execution import Execution
 from operators.frame import Frame
+from operators.join import JOINS
 from operators.messages import HZ, ActionChunk, Chunk, ChunkDone, Command, Episode, Plan, Proprio, Request, Scene
-from operators.plan import JOINS, RefusedChunk
-from operators.policy import Observation
+from operators.plan import RefusedChunk
+from operators.policy import check_guide, observe
 from operators.rows import Rows
 from operators.schedule import Ask, Scheduling
 from operators.settings import Settings
 from simulation.tasks import make_task
 from simulation.world import World
 
-MODES = ("sync", "async_naive", "async_rtr")
+MODES = ("sync", "async_naive", "async_rtr", "async_rtc")
 PERIOD_NS = 1_000_000_000 // HZ
 
 Delay = Callable[[int], int]  # chunk id -> cycles from request to hand-over
@@ -42,6 +43,8 @@ class Lockstep:
         if self.mode not in MODES:
             raise ValueError(f"expected a mode of {', '.join(MODES)}, got {self.mode}")
         self.policy = make_policy(self.config)
+        if self.mode == "async_rtc":
+            check_guide(self.policy, self.config.policy, self.config.guide)
         self.renderer = None
         if self.policy.cameras:
             from simulation.renderer import Renderer  # needs OpenGL, which not every policy does
@@ -69,11 +72,12 @@ class _Episode:
         self.task = make_task(config.task, seed, config.targets)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
-        self.execution = Execution(JOINS[config.join], config.slowest)
+        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth)
         self.scheduling = Scheduling(config, sync=rig.mode == "sync")
         self.decoding = Decoding(config, make_codec)
         rig.policy.start(self.episode)
         self.tick, self.cycle = 0, 0
+        self.plan: Plan | None = None  # the newest message
         self.flying: list[tuple[int, Chunk]] = []  # (cycle of arrival, chunk)
         self.commands: list[Command] = []
         self.proprio: list[Proprio] = []
@@ -89,7 +93,8 @@ class _Episode:
         config, world = self.rig.config, self.rig.world
         about = {"name": f"episode_{self.number}", "episode": self.number, "seed": self.seed, "mode": self.rig.mode}
         settings = {
-            name: getattr(config, name) for name in ("task", "targets", "policy", "codec", "refine", "margin", "join")
+            name: getattr(config, name)
+            for name in ("task", "targets", "policy", "codec", "refine", "margin", "join", "smooth", "guide")
         }
         return EpisodeLog(
             meta={**about, **settings, "noise": config.noise, "execution_horizon": config.execution_horizon},
@@ -130,8 +135,10 @@ class _Episode:
 
     def _ask(self, message: Plan | ChunkDone) -> None:
         self.listen("plan" if isinstance(message, Plan) else "chunk_done", message)
-        if isinstance(message, Plan) and self.rig.mode == "async_rtr":
-            self.decoding.receive(message, int)
+        if isinstance(message, Plan):
+            self.plan = message
+            if self.rig.mode == "async_rtr":
+                self.decoding.receive(message, int)
         ask = self.scheduling.receive(message)
         if ask is None:
             return
@@ -141,11 +148,12 @@ class _Episode:
         self.flying.append((self.cycle + 1 + self.delay(ask.chunk_id), self._infer(ask)))
 
     def _infer(self, ask: Ask) -> Chunk:
-        proprio = self._proprio()
-        prediction = self.rig.policy.predict(Observation(ask.chunk_id, proprio, self._frames()))
-        about = prediction.space, prediction.rate_hz, prediction.codec, proprio.tcp_pose, prediction.seed
+        plan = self.plan if self.rig.mode == "async_rtc" else None
+        observation = observe(ask, self._proprio(), self._frames(), plan, self.rig.config.guide)
+        prediction, seen = self.rig.policy.predict(observation), observation.proprio
+        about = prediction.space, prediction.rate_hz, prediction.codec, seen.tcp_pose, prediction.seed
         header = ask.chunk_id, self.number, self.cycle * PERIOD_NS
-        return Chunk(*header, ask.chunk_id, self.tick, *about, 0.0, prediction.values)
+        return Chunk(*header, ask.chunk_id, seen.tick, *about, 0.0, prediction.values)
 
     def _hand_over(self, chunk: Chunk) -> None:
         self.listen("chunk", chunk)
@@ -157,7 +165,7 @@ class _Episode:
             message = ActionChunk(chunk.seq, self.number, chunk.t_ns, *decoded)
             self.listen("action_chunk", message)
             self.scheduling.receive(message)
-            takeover = self.execution.plan.next_tick
+            takeover = max(self.execution.plan.next_tick, decoded.tick)
             self.execution.chunk(message)
             record = replace(record, arrival_tick=takeover)
         except (RefusedChunk, ValueError) as error:

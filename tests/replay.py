@@ -39,10 +39,12 @@ class _Sample:
 
 
 @cache
-def episode_messages(mode: str, delay: int = 8, seconds: float = 3.0, seed: int = 10_000) -> list[tuple[str, tuple]]:
+def episode_messages(
+    mode: str, delay: int = 8, seconds: float = 3.0, seed: int = 10_000, **settings: Any
+) -> list[tuple[str, tuple]]:
     """(topic, message) of the beginning of an episode, in the order processes would receive them."""
     heard: list[tuple[str, tuple]] = []
-    config = Settings(time_limit_s=seconds)
+    config = Settings(time_limit_s=seconds, **settings)
     Lockstep(config, mode).run(0, seed, lambda chunk: delay, lambda topic, message: heard.append((topic, message)))
     return heard
 

@@ -14,6 +14,7 @@ from operators.settings import Settings
 GRAPHS = sorted(Path("dataflows").glob("*.yml"))
 PLAYBACK = {"RECORDING", "SPEED", "DELAY"}  # read where a recording is played
 DIFFERENT = {  # graph -> variable -> its default there
+    "async_rtc.yml": {"POLICY": "expert_flow"},  # the expert has no sampler to guide
     "playback.yml": {"CLOCK": "rig", "LATENCY_MS": "0", "STALE_MS": "999999999"},  # the clock is the recording's
 }
 MODULES = {"rtr-robot-sim": "robot_sim", "rtr-camera-sim": "camera_sim"}
@@ -46,6 +47,7 @@ def test_each_reader_of_a_variable_finds_it_in_the_graph(graph):
     wired = load(graph.name)
     missing = {field.name.upper() for field in fields(Settings)} - set(wired["env"])
     unread = set() if "executed" in nodes(wired)["decoder"]["inputs"] else {"REFINE", "MARGIN"}
+    unread |= set() if "executed" in nodes(wired)["policy"]["inputs"] else {"GUIDE"}
     unread |= {"EXECUTION_HORIZON"} if "chunk_done" in nodes(wired)["scheduler"]["inputs"] else {"SETTLE"}
     unread |= {"IMAGE_WIDTH", "IMAGE_HEIGHT"} if "playback" in nodes(wired) else PLAYBACK
     assert missing == unread
@@ -69,6 +71,11 @@ def edges(name):
 def test_async_rtr_is_async_naive_and_one_edge():
     assert edges("async_rtr.yml") - edges("async_naive.yml") == {("decoder", "executed", "executor/plan")}
     assert edges("async_naive.yml") < edges("async_rtr.yml")
+
+
+def test_async_rtc_is_async_naive_and_one_edge():
+    assert edges("async_rtc.yml") - edges("async_naive.yml") == {("policy", "executed", "executor/plan")}
+    assert edges("async_naive.yml") < edges("async_rtc.yml")
 
 
 def test_sync_is_async_naive_and_one_edge():

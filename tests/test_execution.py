@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from operators.execution import Cycle, Execution
+from operators.join import newest
 from operators.limits import SPEED, Envelope
 from operators.messages import ActionChunk, Proprio, Request
-from operators.plan import RefusedChunk, newest
+from operators.plan import RefusedChunk
 from operators.rotation import action_from_pose
 
 POSE = np.array([0.45, 0.0, 0.3, 0.0, 3.0, 0.0])

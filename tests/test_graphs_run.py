@@ -113,6 +113,17 @@ def test_naive_and_operators_graphs_run(dora_env, tmp_path):
         assert done.logs[0].meta["mode"] == mode and done.logs[0].score["success"] == 1
 
 
+def test_a_guided_policy_runs_and_one_that_cannot_be_guided_ends_the_run(dora_env, tmp_path):
+    done = run("async_rtc.yml", dora_env, tmp_path / "flow")
+    assert done.code == 0, done.text[-2000:]
+    [log] = done.logs
+    metrics = episode_metrics(log)
+    assert log.meta["mode"] == "async_rtc" and log.score["success"] == 1 and metrics["starved_percent"] == 0
+    refused = run("async_rtc.yml", dora_env, tmp_path / "expert", POLICY="expert")
+    assert refused.code == 1 and refused.seconds < 15
+    assert "GUIDE=rtc: it steers the sampling steps" in refused.text
+
+
 def test_with_600_ms_latency_no_cycle_starves_after_the_first_chunk(dora_env, tmp_path):
     done = run("async_rtr.yml", dora_env, tmp_path, LATENCY_MS=600, NOISE=0)
     assert done.code == 0 and done.report["metrics"]["starved_percent"]["mean"] == 0

@@ -91,3 +91,27 @@ def test_evaluate_writes_intervals_and_resumes_from_traces(tmp_path):
 def test_a_delay_that_is_none_is_refused(delay):
     with pytest.raises(ValueError, match="--delay: expected"):
         delay_cycles(delay, 0, 0, 0)
+
+
+@pytest.mark.parametrize("guide", ["rtc", "bid", "paint", "vlash"])
+def test_a_guided_sampler_softens_the_seams(guide):
+    naive = episode_metrics(played("async_naive", policy="expert_flow"))
+    guided = played("async_rtc", policy="expert_flow", guide=guide)
+    metrics = episode_metrics(guided)
+    assert not guided.faults and metrics["success"] == 1
+    assert metrics["velocity_jump"] < {"vlash": 0.8, "bid": 0.85}.get(guide, 0.6) * naive["velocity_jump"]
+
+
+def test_a_policy_that_cannot_be_guided_is_refused_and_says_why():
+    with pytest.raises(ValueError, match=r"^GUIDE=rtc: it steers the sampling .* expert can be guided by vlash$"):
+        Lockstep(Settings(), "async_rtc")
+    with pytest.raises(ValueError, match=r"^GUIDE=rtc_trained: .* by rtc, bid, paint, vlash$"):
+        Lockstep(Settings(policy="expert_flow", guide="rtc_trained"), "async_rtc")
+
+
+def test_with_vlash_chunks_begin_where_the_robot_will_be():
+    log, late = (played(mode, guide="vlash", delay=16) for mode in ("async_rtc", "async_naive"))
+    assert not log.faults and log.score["success"] == 1
+    for chunk in log.chunks[1:]:
+        assert chunk.arrival_tick == chunk.t0  # asked 16 ticks before
+    assert episode_metrics(log)["velocity_jump"] < 0.5 * episode_metrics(late)["velocity_jump"]

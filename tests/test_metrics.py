@@ -17,6 +17,7 @@ from operators.episode_log import (
     cycles_from_commands,
     no_cycles,
 )
+from operators.join import newest
 from operators.messages import Command
 from operators.metrics import (
     METRICS,
@@ -37,7 +38,7 @@ from operators.metrics import (
     third_difference_mm,
     wilson,
 )
-from operators.plan import hold, newest
+from operators.plan import hold
 from operators.rows import rows
 
 PERIOD_NS = 1e9 / 60

@@ -1,6 +1,6 @@
 """The plan: laws of joining chunks by tick, refusals, braking, and what is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import ceil, floor
@@ -13,22 +13,17 @@ from hypothesis import strategies as st
 
 from operators import codec
 from operators.codec import DctCodec
+from operators.join import JOINS, Join, fade, newest
 from operators.plan import (
-    FADE_ROWS,
     HISTORY,
-    JOINS,
-    LARGEST_EXTRAPOLATION_M,
     Due,
-    Join,
     Plan,
     RefusedChunk,
     between,
-    fade,
     hold,
-    newest,
 )
 from operators.refine import refine
-from operators.rotation import action_from_pose, angle_between, orthonormal_6d
+from operators.rotation import action_from_pose, orthonormal_6d
 from operators.rows import Rows, concat, nothing, rows
 
 START = action_from_pose(np.array([0.4, 0.1, 0.2, 0, 3.0, 0]), 0.5)
@@ -113,8 +108,9 @@ def play(arrivals: list[Arrival], join: Join, held: bool, start: int = 0, refini
     joins, splices, passed = [], [], {}
     cycles = 0
 
-    def watched(old: Rows, at: int, chunk: Rows) -> Rows:
-        new = join(old, at, chunk)
+    def watched(old: Rows, at: int, chunk: Rows, live: Sequence[Rows] = ()) -> Rows:
+        assert all(other.tick <= at < other.end for other in live)
+        new = join(old, at, chunk, live)
         joins.append((old, at, chunk, new))
         return new
 
@@ -204,54 +200,6 @@ def test_the_episodes_above_do_hold_brake_and_refine():
     assert same(straight, held) and not same(straight, held._replace(owner=held.owner[::-1]))
 
 
-# --- Joins --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("join", JOINS.values(), ids=JOINS)
-@pytest.mark.parametrize("start", [10, 30, 47])
-def test_where_the_new_chunk_is_the_plan_every_join_is_newest(join, start):
-    whole = curve(0, 90)
-    new = join(whole.between(0, 48), start, whole.between(start - 9, 90))
-    expected = newest(whole.between(0, 48), start, whole.between(start - 9, 90))
-    assert new.tick == expected.tick == start and len(new) == 90 - start
-    assert np.allclose(new.action, expected.action, atol=1e-6)
-
-
-@settings(max_examples=40)
-@given(st.integers(0, 47), st.integers(0, 47), st.integers(0, 99))
-def test_every_join_gives_the_chunks_ticks_from_the_takeover_on_and_exact_rotations(start, age, seed):
-    old, chunk = curve(0, 48, seed), curve(start - age, 48, seed + 1)
-    for join in JOINS.values():
-        new = join(old, start, chunk)
-        assert new.tick == start and new.end == chunk.end and new.action.dtype == np.float32
-        assert np.allclose(orthonormal_6d(new.action[:, 3:9]), new.action[:, 3:9], atol=1e-6)
-
-
-def test_newest_plays_the_chunk_itself():
-    chunk = curve(10, 48, 1)
-    assert equal(newest(curve(0, 48), 20, chunk), chunk.since(20))
-
-
-def test_fade_begins_on_the_old_plan_and_ends_on_the_chunk_bit_by_bit():
-    old, chunk = curve(0, 48, 1), curve(12, 48, 2)
-    new = fade(old, 20, chunk)
-    assert np.allclose(new.at(20), old.at(20), atol=1e-6)
-    assert equal(new.since(20 + FADE_ROWS), chunk.since(20 + FADE_ROWS))
-    # Half of the residual is left half way, and the angle goes the same way as the place.
-    share = np.linalg.norm((new.at(28) - chunk.at(28))[:3]) / np.linalg.norm((old.at(20) - chunk.at(20))[:3])
-    assert share == pytest.approx(0.5, abs=1e-4)
-    angle = angle_between(new.at(28), chunk.at(28)) / angle_between(old.at(20), chunk.at(20))
-    assert angle == pytest.approx(0.5, abs=1e-3)
-    assert new.at(28)[9] - chunk.at(28)[9] == pytest.approx(0.5 * (old.at(20)[9] - chunk.at(20)[9]), abs=1e-6)
-
-
-@pytest.mark.parametrize("step", [0.001, 0.019, 0.05])
-def test_fade_goes_on_at_constant_velocity_where_the_old_plan_has_no_row_but_not_far(step):
-    old = line(0, 20, step=step)
-    new = fade(old, 20, line(15, 30, x=5.0))
-    assert new.at(20)[0] - old.at(19)[0] == pytest.approx(min(step, LARGEST_EXTRAPOLATION_M), abs=1e-6)
-
-
 # --- The first chunk ----------------------------------------------------------------------------------------------
 
 
@@ -305,7 +253,7 @@ REFUSALS = {
     "late": (4, lambda: curve(0, 21, 1), "from tick 21 on, chunk 4 ends at 20"),
     "late, long ago": (4, lambda: curve(-90, 48, 1), "from tick 21 on, chunk 4 ends at -43"),
     "late, empty": (4, lambda: nothing(21), "from tick 21 on"),
-    "gap": (4, lambda: curve(22, 48, 1), "from tick 21 on, chunk 4 begins at 22"),
+    "gap": (4, lambda: curve(49, 48, 1), "from tick 48 on, chunk 4 begins at 49"),
     "rotation, none": (4, with_columns(0, 0, 0, 0, 0, 0), "orthonormal"),
     "rotation, too long": (4, with_columns(1.1, 0, 0, 0, 1, 0), "orthonormal"),
     "rotation, oblique": (4, with_columns(1, 0, 0, 0.1, 1, 0), "orthonormal"),
@@ -330,8 +278,22 @@ def test_a_refused_chunk_names_its_kind_and_leaves_the_plan_as_it_was(case):
 def test_chunks_on_the_edge_of_refusal_are_taken():
     plan = playing()
     assert plan.receive(curve(0, 22, 1), 4, newest).rows.end == 22  # one row is still to come
-    assert plan.receive(curve(21, 48, 1), 4, newest).rows.end == 69  # no row is missing
+    assert plan.receive(curve(48, 48, 1), 4, newest).rows.end == 96  # no row is missing
     assert plan.receive(with_columns(1.001, 0, 0, 0, 0.999, 0)(), 9, newest).newest_chunk == 9  # rounding; ids may skip
+
+
+@pytest.mark.parametrize("join", JOINS.values(), ids=JOINS)
+def test_a_chunk_that_begins_later_takes_over_later(join):
+    plan, chunk = playing(), curve(30, 48, 1)
+    joined = plan.receive(chunk, 4, join)
+    assert equal(joined.rows.between(0, 30), plan.rows.between(0, 30)) and joined.rows.end == 78
+    assert equal(joined.rows.since(30), join(plan.rows, 30, chunk, plan.live))
+    owners = joined.owners()
+    assert set(owners[:30]) == {3} and set(owners[30:]) == {4} and len(owners) == 78
+    sooner = joined.receive(curve(20, 48, 2), 5, join)  # and is no prediction of a tick before its first
+    assert sooner.live[-2].tick == 0 and equal(
+        sooner.rows.since(21), join(joined.rows, 21, curve(20, 48, 2), plan.live)
+    )
 
 
 # --- Braking and states -------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ import pytest
 from nodes import dora_record_node, dora_replay_node, playback, recorder
 from nodes._recording import Recording
 from operators.execution import Execution
+from operators.join import JOINS
 from operators.messages import TOPICS, Command, pack, unpack
-from operators.plan import JOINS, RefusedChunk
+from operators.plan import RefusedChunk
 from operators.schedule import Scheduling
 from operators.settings import Settings
 from recordings.drec import Damage, Reader, Writer, encode

@@ -90,15 +90,42 @@ class Patient(Mock):
         return event
 
 
+def answered(inputs, config):
+    """The chunks of a policy that receives these messages, each through its input, and has no others."""
+    arrays, wired = [(source, pack(message)) for source, message in inputs.items()], dict.fromkeys(inputs, "")
+    node = replay_node(arrays, Patient, node_config={"inputs": wired})
+    policy.run(node, config, make_policy(config))
+    return sent(node, "chunk")
+
+
 def test_policy_answers_a_request_with_the_expert_chunk():
     messages = episode_messages("async_rtr")
     episode, request, chunk = (told(messages, topic)[0] for topic in ("episode", "request", "chunk"))
     seen = told(messages, "proprio")[1]  # asked in cycle 0, observed at the next
     inputs = {"episode": episode, "proprio": seen, "request": request}
-    node = replay_node([(source, pack(message)) for source, message in inputs.items()], Patient)
-    config = Settings(latency_ms=0)
-    policy.run(node, config, make_policy(config))
-    assert_same(sent(node, "chunk"), [chunk])
+    assert_same(answered(inputs, Settings(latency_ms=0)), [chunk])
+
+
+@pytest.mark.parametrize("guide", ["rtc", "vlash"])
+def test_policy_continues_the_plan_where_executed_is_wired(guide):
+    settings = {"policy": "expert_flow", "guide": guide}
+    messages = episode_messages("async_rtc", **settings)
+    request = told(messages, "request")[1]
+    asked = next(i for i, (_, message) in enumerate(messages) if message is request)
+    plan = told(messages[:asked], "plan")[-1]
+    seen = told(messages[asked:], "proprio")[0]  # observed at the next cycle
+    inputs = {"episode": told(messages, "episode")[0], "proprio": seen, "executed": plan, "request": request}
+    config = Settings(latency_ms=0, **settings)
+
+    assert_same(answered(inputs, config), told(messages, "chunk")[1:2])
+    (alone,) = answered({source: message for source, message in inputs.items() if source != "executed"}, config)
+    assert not np.array_equal(alone.values, told(messages, "chunk")[1].values)
+
+
+def test_policy_that_cannot_be_guided_ends_at_once_and_says_why():
+    node = replay_node([], node_config={"inputs": {"executed": "", "request": ""}})
+    with pytest.raises(SystemExit, match=r"GUIDE=rtc: .* expert can be guided by vlash"):
+        policy.run(node, Settings(), make_policy(Settings()))
 
 
 def faults(node) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ from operators.rotation import (
     is_orthonormal,
     matrix_from_6d,
     matrix_from_vector,
+    mean_matrix,
     orthonormal_6d,
     pose_from_action,
     quaternion_from_matrix,
@@ -120,3 +121,13 @@ def test_angle_between_is_the_angle_of_the_turn():
     turned = vector_from_matrix(matrix_from_vector(POSES[:, 3:]) @ matrix_from_vector(VECTORS[::-1]))
     found = angle_between(action_from_pose(POSES), action_from_pose(np.concatenate([POSES[:, :3], turned], -1)))
     assert found == pytest.approx(np.linalg.norm(VECTORS[::-1], axis=-1), abs=2e-3)  # float32, near half a turn
+
+
+def test_the_mean_of_rotations_is_that_of_quaternions_and_no_reflection():
+    turns = matrix_from_vector(VECTORS[:300].reshape(3, 100, 3))
+    weight = DRAW.uniform(0.1, 1, (3, 100))
+    found = mean_matrix(turns, weight)
+    assert np.allclose(np.linalg.det(found), 1)
+    for i in range(0, 100, 7):
+        expected = Rotation.from_matrix(turns[:, i]).mean(weight[:, i]).as_matrix()
+        assert np.allclose(found[i], expected, atol=1e-6)

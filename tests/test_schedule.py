@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.feed import STOPPING_ROWS
+from operators.join import newest
 from operators.messages import ActionChunk, ChunkDone, Episode, Plan
-from operators.plan import hold, newest
+from operators.plan import hold
 from operators.rotation import action_from_pose
 from operators.rows import rows
 from operators.schedule import DECAY, HISTORY, SLACK_ROWS, Ask, Schedule, Scheduling

@@ -35,7 +35,7 @@ def test_a_wrong_choice_names_the_variable_the_choices_and_what_came(name):
 
 
 def test_the_message_of_a_wrong_task_word_by_word():
-    with pytest.raises(ValueError, match=r"^JOIN: expected one of newest, fade, got ''$"):
+    with pytest.raises(ValueError, match=r"^JOIN: expected one of newest, ensemble, blend, fade, got ''$"):
         parse({"JOIN": ""})
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from operators.codec import DctCodec, reconstruct
 from operators.episode_log import PlanTime
+from operators.join import newest
 from operators.messages import HORIZON
 from operators.metrics import seam_jumps_mm, second_difference_mm
-from operators.plan import Plan, hold, newest
+from operators.plan import Plan, hold
 from operators.refine import refine
 from operators.rotation import action_from_pose
 from operators.rows import Rows, rows

@@ -1,0 +1,90 @@
+"""One chunk that continues a plan, by the method GUIDE names, from any flow or diffusion policy's own function.
+
+`bid` is bidirectional decoding (Liu et al. 2024, arXiv 2408.17355) and `paint` the choice of initial noise by inversion
+(arXiv 2606.19774), both our own code from their descriptions.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from models import diffusion, flow
+from models.diffusion import Denoise
+from models.flow import Velocity
+from models.rtc import Target, ddim_rtc, flow_rtc
+from operators.prefix import Prefix
+
+FLOW_GUIDES = ("rtc", "bid", "paint", "vlash")  # and rtc_trained, if the velocity was trained so
+DDIM_GUIDES = ("rtc", "bid", "vlash")
+PAINT_ROUNDS, LARGEST_NOISE = 2, 3.0
+DRAWS = 16  # samples among which `bid` chooses
+
+
+def target(prefix: Prefix, scaled: Callable[[Tensor], Tensor], decode: Callable[[Tensor], Tensor]) -> Target:
+    """A prefix (relative to the reference pose) as a sampler's target, in the units of `decode`."""
+    return Target(scaled(torch.tensor(prefix.action)), torch.tensor(prefix.weight), decode)
+
+
+def draws(guide: str) -> int:
+    """How many noises a chunk needs."""
+    return DRAWS if guide == "bid" else 1
+
+
+def flow_chunk(guide: str, velocity: Velocity, noise: Tensor, target: Target | None, steps: int) -> Tensor:
+    """One chunk (1, L, D) by a flow policy.
+
+    Args:
+        noise: (draws(guide), L, D).
+        target: what the chunk continues; None: nothing.
+    """
+    if target is None or guide == "vlash":  # which looks ahead before it samples
+        return flow.sample(velocity, noise[:1], steps)
+    if guide == "rtc":
+        return flow_rtc(velocity, noise[:1], target, steps)
+    if guide == "paint":
+        return paint(velocity, noise[:1], target, steps)
+    if guide == "rtc_trained":
+        return flow.prefixed_sample(velocity, noise[:1], target.rows, int((target.weight == 1).sum()), steps)
+    return best(flow.sample(velocity, noise, steps), target)
+
+
+def ddim_chunk(guide: str, denoise: Denoise, noise: Tensor, target: Target | None, steps: int) -> Tensor:
+    """The same by a diffusion policy, with one of DDIM_GUIDES."""
+    if target is None or guide == "vlash":
+        return diffusion.sample(denoise, noise[:1], steps)
+    if guide == "rtc":
+        return ddim_rtc(denoise, noise[:1], target, steps)
+    return best(diffusion.sample(denoise, noise, steps), target)
+
+
+def best(samples: Tensor, target: Target, weak: Tensor | None = None) -> Tensor:
+    """Of samples (n, L, D) the one (1, L, D) nearest to the plan: sum over rows of weight |row - planned|.
+
+    With samples of a weaker policy too (m, L, D), nearness to the other samples counts as well, and distance from the
+    weak ones: forward contrast.
+    """
+    decoded = target.decode(samples)
+    cost = (target.weight * (decoded - target.rows).norm(dim=-1)).sum(-1)
+    if weak is not None:
+        cost = cost + _mean_distance(decoded, decoded) - _mean_distance(decoded, target.decode(weak))
+    return samples[cost.argmin()][None]
+
+
+def paint(velocity: Velocity, noise: Tensor, target: Target, steps: int) -> Tensor:
+    """A chunk from noise so chosen that the unchanged flow arrives at the plan: draft, put the plan into it, invert.
+
+    Rows bound by the plan start from the noise the inversion finds, free rows from the fresh one, those in between from
+    a mixture of the same variance. Where the flow is narrow a plan beside it would ask for noise that never occurs: few
+    rounds of inversion and the clamp keep it in the range the flow knows. Only for samples that are rows of actions: a
+    latent has no rows to put the plan into.
+    """
+    draft = flow.sample(velocity, noise, steps)
+    weight = target.weight.to(noise)[:, None]
+    found = flow.invert(velocity, torch.lerp(draft, target.rows.to(noise), weight), steps, PAINT_ROUNDS)
+    found = found.clamp(-LARGEST_NOISE, LARGEST_NOISE)
+    return flow.sample(velocity, weight.sqrt() * found + (1 - weight).sqrt() * noise, steps)
+
+
+def _mean_distance(each: Tensor, others: Tensor) -> Tensor:
+    return torch.cdist(each.flatten(1), others.flatten(1)).mean(1)
