@@ -70,7 +70,7 @@ class Variables:
 def main() -> None:
     try:
         _command().run()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"rtr: {error}")
     except KeyboardInterrupt:
         sys.exit("rtr: stopped; the same command goes on where it was (evaluate: with --trace)")
@@ -82,9 +82,10 @@ def _command() -> Any:
     from studies.bench import Bench
     from studies.collect import Collect
     from studies.evaluate import Evaluate
+    from studies.recording import Recording
 
     commands = {"evaluate": Evaluate, "collect": Collect, "check": Check, "doctor": Doctor, "bench": Bench}
-    commands |= {"report": Report, "variables": Variables}
+    commands |= {"report": Report, "variables": Variables, "recording": Recording}
     return tyro.extras.subcommand_cli_from_dict(commands, prog="rtr", description=__doc__)
 
 

@@ -14,27 +14,24 @@ from time import monotonic
 import numpy as np
 from rich.progress import track
 
-from operators.messages import ACTION_WIDTH, HORIZON, HZ, Scene
+from operators.messages import ACTION_WIDTH, HZ, Scene
 from operators.rotation import action_from_pose, matrix_from_vector
-from recordings.dataset import CAMERA, Dataset, Feature, Rows, feature
-from recordings.dataset_writer import Prepared, Writer, camera_feature, prepare
+from recordings.dataset import Dataset, Feature, Rows, feature
+from recordings.dataset_writer import Prepared, Writer, prepare
+from recordings.features import LAGS, TASK_TEXTS
+from recordings.features import features as recorded_features
 from simulation.renderer import CAMERAS, Renderer
 from simulation.tasks import make_task
 from simulation.world import LONGEST_PUSH, World
 from simulation.write_board import WriteBoard
 
 COLLECTING_SEEDS = range(10_000)  # 10 000-19 999 tune, 20 000 and up evaluate
-TASK_TEXTS = {"write_board": "Trace the light-blue line on the board with the pen."}
 REPLAN = 24  # ticks between two chunks of the expert
-LAGS = (6, 12, 18, 24)  # ticks back of the states in `observation.past`
 REST = HZ // 2  # ticks recorded after the lift
 SHORTEST_PUSH = 0.001  # m, along the surface
 PRESS = 0.0005  # m, along the normal
 PRESS_SHARE = 0.2  # of the disturbances, those along the normal
 PUSH_SPREAD = np.radians(25)  # standard deviation of a push's direction from straight across the stroke
-
-_POSE = ["x", "y", "z", "r11", "r21", "r31", "r12", "r22", "r32"]  # m, first two columns of R
-_ACTION = [*_POSE, "gripper"]
 
 
 @dataclass(frozen=True)
@@ -88,19 +85,9 @@ def collect(options: Collect) -> None:
 
 
 def features(options: Collect) -> dict[str, Feature]:
-    """What a row holds: poses in the base frame, times in ticks of 1/60 s. `label.*` only a simulation knows."""
-    pictures = {CAMERA + name: camera_feature(options.image, options.image, options.fps) for name in CAMERAS}
-    joints = [f"joint_{i}" for i in range(1, 7)]
+    """Observation, commands, and what only a simulation knows (`label.*`); times in ticks of 1/60 s."""
     return {
-        **pictures,
-        "observation.state": feature("float32", 9, names=_POSE),  # measured TCP pose
-        "observation.past": feature("float32", len(LAGS), 9),  # the same LAGS ticks ago, or at the start
-        "observation.q": feature("float32", 6, names=joints),  # rad
-        "observation.velocity": feature("float32", 6, names=["vx", "vy", "vz", "wx", "wy", "wz"]),  # m/s, rad/s
-        "observation.wrench": feature("float32", 6, names=["fx", "fy", "fz", "tx", "ty", "tz"]),  # N, Nm, tool frame
-        "action": feature("float32", ACTION_WIDTH, names=_ACTION),  # commanded in this tick
-        "action_chunk": feature("float32", HORIZON, ACTION_WIDTH),  # the expert's commands of this tick and the next
-        "tick": feature("int64", 1),
+        **recorded_features(options.fps, dict.fromkeys(CAMERAS, (options.image, options.image))),
         "since_push": feature("int64", 1),  # ticks since the arm was last disturbed, -1 before
         "label.board_pose": feature("float32", 6),  # xyz, rotation vector
         "label.ticks_left": feature("int64", 1),  # until the end of the lift
