@@ -190,7 +190,9 @@ def read_info(root: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DamagedDataset(path, "JSON", str(error)) from None
     kinds = {"codebase_version": str, "fps": int, "features": dict, "total_episodes": int, "total_frames": int}
-    kinds |= {"data_path": str, "video_path": str, "chunks_size": int}
+    kinds |= {"data_path": str, "chunks_size": int}
+    if any(isinstance(kind, dict) and kind.get("dtype") == "video" for kind in (info.get("features") or {}).values()):
+        kinds["video_path"] = str
     for name, kind in kinds.items():
         if not isinstance(info.get(name), kind):
             raise DamagedDataset(path, f"{name} to be of type {kind.__name__}", repr(info.get(name)))

@@ -81,11 +81,12 @@ def _command() -> Any:
         return Check(Path(sys.argv[2]))  # runs before every demo: do not load what it does not need
     from studies.bench import Bench
     from studies.collect import Collect
+    from studies.dataset import DataSet
     from studies.evaluate import Evaluate
     from studies.recording import Recording
 
     commands = {"evaluate": Evaluate, "collect": Collect, "check": Check, "doctor": Doctor, "bench": Bench}
-    commands |= {"report": Report, "variables": Variables, "recording": Recording}
+    commands |= {"report": Report, "variables": Variables, "recording": Recording, "dataset": DataSet}
     return tyro.extras.subcommand_cli_from_dict(commands, prog="rtr", description=__doc__)
 
 
