@@ -23,6 +23,7 @@ class Settings:
         "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
     )
     policy: str = _variable("expert", "policy", "who predicts chunks", ("expert", "replay"))
+    policy_b: str = _variable("expert", "compare", "the other policy of compare_open_loop.yml", ("expert", "replay"))
     replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
     noise: float = _variable(
         1.0, "policy", "POLICY=expert: size of the chunk error; 0 = none, 1 = like a learned policy"

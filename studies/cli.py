@@ -83,10 +83,17 @@ def _command() -> Any:
     from studies.collect import Collect
     from studies.dataset import DataSet
     from studies.evaluate import Evaluate
+    from studies.openloop import OpenLoop
     from studies.recording import Recording
 
     commands = {"evaluate": Evaluate, "collect": Collect, "check": Check, "doctor": Doctor, "bench": Bench}
-    commands |= {"report": Report, "variables": Variables, "recording": Recording, "dataset": DataSet}
+    commands |= {
+        "report": Report,
+        "variables": Variables,
+        "recording": Recording,
+        "dataset": DataSet,
+        "openloop": OpenLoop,
+    }
     return tyro.extras.subcommand_cli_from_dict(commands, prog="rtr", description=__doc__)
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.registry import make_codec, make_policy
-from nodes import camera_sim, decoder, evaluator, executor, policy, robot_sim, scheduler
+from nodes import camera_sim, compare, decoder, evaluator, executor, policy, robot_sim, scheduler
 from operators.decode import Decoding
 from operators.decoder_op import Operator as DecoderOperator
 from operators.messages import TOPICS, Score, pack, schema, unpack
@@ -30,7 +31,7 @@ FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"
 ACCEPT = "pytest tests/test_golden.py --accept-golden"
 SETTINGS = Settings(seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
-EVALUATED = FOLDER / "evaluator.json"  # metrics; null is not measured
+EVALUATED, COMPARED = FOLDER / "evaluator.json", FOLDER / "compare.json"  # figures; null is not measured
 PICTURES = 4  # of each camera that are stored
 
 Event = tuple[str, Message]  # output, content
@@ -173,14 +174,24 @@ def evaluated(folder: Path) -> tuple[dict[str, Any], Outputs]:
     return {**counts, **{name: value["mean"] for name, value in metrics.items()}}, node.outputs
 
 
-def evaluated_differently(said: dict[str, Any]) -> Iterator[str]:
-    """Which metrics moved against those stored."""
-    stored = json.loads(EVALUATED.read_text()) if EVALUATED.is_file() else {}
+def compared(folder: Path) -> dict[str, Any]:
+    """What the comparison of two policies says when both predict what was recorded."""
+    chunks = [event for event in recorded() if event[0] in ("episode", "chunk")]
+    both = [(name, m) for output, m in chunks for name in (("first", "second") if output == "chunk" else ("episode",))]
+    node = replay_node([{"type": "INPUT", "id": name, "value": m.array, "metadata": {}} for name, m in both])
+    assert compare.run(node, replace(SETTINGS, recording=str(RECORDING), out=str(folder))) == ""
+    told = json.loads((folder / "compare.json").read_text())
+    return {f"{source}.{name}": value for source in ("first", "second") for name, value in told[source].items()}
+
+
+def figures_moved(process: str, path: Path, said: dict[str, Any]) -> Iterator[str]:
+    """Which figures moved against those stored."""
+    stored = json.loads(path.read_text()) if path.is_file() else {}
     for name in sorted({*said, *stored}):
         value, before = said.get(name), stored.get(name)
-        numbers = isinstance(value, float) and isinstance(before, float)
-        if value != before and not (numbers and abs(value - before) <= 1e-9 + 1e-6 * abs(before)):
-            yield f"evaluator: {name} is {value}, stored {before}"
+        near = isinstance(value, float) and isinstance(before, float) and isclose(value, before, rel_tol=1e-6)
+        if value != before and not near:
+            yield f"{process}: {name} is {value}, stored {before}"
 
 
 def place(name: str, topic: str) -> Path:

@@ -118,12 +118,20 @@ def test_the_evaluator_leaves_the_log_that_was_accepted(accept, tmp_path):
     if accept:
         golden.EVALUATED.write_text(json.dumps(said, indent=1) + "\n")
         golden.store("evaluator", sent)
-    lines = [*golden.evaluated_differently(said), *golden.differences("evaluator", sent)]
+    lines = [*golden.figures_moved("evaluator", golden.EVALUATED, said), *golden.differences("evaluator", sent)]
     assert not lines, golden.verdict(lines)
     assert (tmp_path / "episode_0.mp4").is_file() and said["commands"] > 80
 
 
+def test_the_comparison_of_two_policies_says_what_was_accepted(accept, tmp_path):
+    said = golden.compared(tmp_path)
+    if accept:
+        golden.COMPARED.write_text(json.dumps(said, indent=1) + "\n")
+    lines = list(golden.figures_moved("compare", golden.COMPARED, said))
+    assert not lines, golden.verdict(lines)
+
+
 def test_every_process_has_a_golden_replay():
     modules = {path.stem for path in (golden.FOLDER.parents[1] / "nodes").glob("[a-z]*.py")} - {"camera_sim"}
-    here = {"recorder", "dora_record_node", "dora_replay_node", "playback", "evaluator"}
+    here = {"recorder", "dora_record_node", "dora_replay_node", "playback", "evaluator", "compare"}
     assert modules <= {*golden.PROCESSES, *here}

@@ -12,10 +12,12 @@ import operators.decode
 import operators.edge
 import operators.execution
 import operators.metrics
+import operators.open_loop
 import operators.plan
 import operators.schedule
 import simulation.expert_policy
 import simulation.world
+from operators.episode_log import PlanTimeBuilder
 from operators.rows import Rows
 from tests import golden
 
@@ -81,15 +83,14 @@ MUTANTS = {
     "codec.reconstruct": Mutant(operators.decode, "reconstruct", (turned, early), "decoder"),
     "decode": Mutant(operators.decode, "decode", (turned, late, early), "decoder"),
     "edge.read": Mutant(operators.edge, "unpack", (heard,), "executor"),
-    "episode_log.executed": Mutant(
-        operators.episode_log.PlanTimeBuilder, "build", (of(0, late), of(1, early)), "evaluator"
-    ),
+    "episode_log.executed": Mutant(PlanTimeBuilder, "build", (of(0, late), of(1, early)), "evaluator"),
     "execution.chunk": Mutant(operators.execution, "rows", (turned, late, early), "executor"),
     "feed.advance": Mutant(operators.plan, "advance", (of(0, late), of(0, early), of(1, turned)), "executor"),
     "kinematics.inverse": Mutant(simulation.world, "inverse", (turned,), "robot_sim"),
     "limits.limit": Mutant(operators.execution.Limiter, "limit", (of(1, turned),), "executor"),
     "metrics.jitter": Mutant(operators.metrics, "jitter_ms", (lambda late: -late,), "evaluator"),
     "metrics.overlap": Mutant(operators.metrics, "overlap_difference_mm", (turned,), "evaluator"),
+    "open_loop.turns": Mutant(operators.open_loop, "turns", (early,), "compare"),
     "plan.step": Mutant(operators.plan.Plan, "_at", (of(0, turned),), "executor"),
     "plan.newest": Mutant(operators.plan.JOINS, "newest", (turned, early), "executor"),
     "refine": Mutant(operators.decode, "refine", (turned, late, early), "decoder"),
@@ -106,7 +107,9 @@ def caught(name: str, folder: Any) -> bool:
     """Whether a process now sends something else than what is stored, or fails."""
     try:
         if name == "evaluator":
-            return any(golden.evaluated_differently(golden.evaluated(folder)[0]))
+            return any(golden.figures_moved(name, golden.EVALUATED, golden.evaluated(folder)[0]))
+        if name == "compare":
+            return any(golden.figures_moved(name, golden.COMPARED, golden.compared(folder)))
         return any(golden.differences(name, golden.outputs(name)))
     except (ValueError, IndexError, AssertionError, KeyError):
         return True  # the mistake does not even get that far
