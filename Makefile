@@ -53,6 +53,13 @@ lint: setup ## ruff check, ruff format --check, pyright
 bench: ready ## timing of the parts on this machine
 	rtr bench
 
+.PHONY: golden
+golden: ready ## record recordings/golden anew, after a change that is meant to move it
+	topics=$$(.venv/bin/python -c "import yaml; nodes = yaml.safe_load(open('dataflows/async_rtr.yml'))['nodes']; print(','.join(f\"{n['id']}/{o}\" for n in nodes for o in n['outputs'] if o != 'scene' and n['id'] != 'recorder'))")
+	IMAGE_WIDTH=64 IMAGE_HEIGHT=64 TIME_LIMIT_S=4 SEED=10003 RECORD_FRAMES=zstd dora record dataflows/async_rtr.yml -o out/golden.drec --topics "$$topics"
+	rtr recording trim out/golden.drec recordings/golden/golden.drec --to-s 1.95
+	.venv/bin/python -m pytest -q tests/test_golden.py --accept-golden
+
 .PHONY: validate
 validate: setup ## dora validate on every graph
 	for graph in dataflows/*.yml; do

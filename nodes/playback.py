@@ -18,7 +18,9 @@ from operators.messages import ActionChunk, Chunk, Episode, Fault, Plan, Proprio
 from operators.schedule import Scheduling
 from operators.settings import Settings
 from recordings.drec import Damage, Message, Reader
+from recordings.migrations import migrated
 from recordings.timeline import Timeline, read_timeline
+from recordings.trim import episode_of
 
 PLAYED = ("proprio", "frame_front", "frame_wrist")
 INPUTS = {**RELAYED, "episode": Episode, "policy_fault": Fault, "decoder_fault": Fault}
@@ -66,8 +68,9 @@ class Playback(Relay):
         begun, first = time.monotonic_ns(), None
         for record in reader:
             content = reader.message(record) if record.output in PLAYED else None
-            if content is None or _episode(content) != self.episode:
+            if content is None or episode_of(content) != self.episode:
                 continue
+            content = content._replace(array=migrated(record.output, content.array))
             first = record.offset_ns if first is None else first
             if self.config.speed:
                 self._relay_until(begun + round((record.offset_ns - first) / self.config.speed))
@@ -111,11 +114,6 @@ class Playback(Relay):
                 if rows := self._wait(ActionChunk):
                     self._pass("action_chunk", rows)
                     self.mirror.receive(rows)
-
-
-def _episode(content: Message) -> int:
-    said = content.metadata.get("episode")
-    return said if isinstance(said, int) else content.array.field("episode")[0].as_py()
 
 
 if __name__ == "__main__":

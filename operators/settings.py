@@ -10,6 +10,8 @@ from operators.prefix import GUIDES
 from operators.refine import MARGIN, METHODS
 from operators.smooth import STAGES
 
+POLICIES = ("expert", "expert_flow", "dp_latent60", "dp_action60", "replay")
+
 
 def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:
     metadata = {"readers": readers, "meaning": meaning, "choices": choices, "least": least}
@@ -24,7 +26,8 @@ class Settings:
     targets: str = _variable(
         "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
     )
-    policy: str = _variable("expert", "policy", "who predicts chunks", ("expert", "expert_flow", "replay"))
+    policy: str = _variable("expert", "policy", "who predicts chunks", POLICIES)
+    policy_b: str = _variable("expert", "compare", "the other policy of compare_open_loop.yml", POLICIES)
     replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
     noise: float = _variable(
         1.0, "policy", "POLICY=expert, expert_flow: size of the chunk error; 0 = none, 1 = like a learned policy"

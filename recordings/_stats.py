@@ -14,9 +14,13 @@ def array_stats(values: np.ndarray) -> dict[str, np.ndarray]:
     return found | {"count": np.array([len(values)])}
 
 
-def image_stats(frames: np.ndarray) -> dict[str, np.ndarray]:
-    """Over some of the frames (n, h, w, 3) uint8: per channel, (3, 1, 1), pixels from 0 to 1."""
-    sampled = frames[np.unique(np.linspace(0, len(frames) - 1, _SAMPLED).astype(int))]
+def sampled_frames(count: int) -> set[int]:
+    """Which of an episode's frames its image statistics are taken from."""
+    return set(np.linspace(0, count - 1, _SAMPLED).astype(int).tolist())
+
+
+def image_stats(sampled: np.ndarray) -> dict[str, np.ndarray]:
+    """Over frames (n, h, w, 3) uint8: per channel, (3, 1, 1), pixels from 0 to 1."""
     found = array_stats(sampled.reshape(-1, 3) / 255.0)
     found = {name: value.reshape(3, 1, 1) for name, value in found.items() if name != "count"}
     return found | {"count": np.array([len(sampled)])}

@@ -13,7 +13,7 @@ feature of its row: the chunk of the next 48 commands, and lagged states. Every 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recordings._lossless import DamagedVideo, read_video
+from recordings._lossless import DamagedVideo, stream_video
 
 VERSION = "v3.0"
 CAMERA = "observation.images."  # a camera's feature is this and its name
@@ -141,17 +141,28 @@ class Dataset:
         Raises:
             DamagedDataset: the video is missing, cut off, or of another rate or size.
         """
-        name, about = CAMERA + camera, self.episodes[episode]
-        if name not in self.features:
-            raise DamagedDataset(self.root / INFO_PATH, f"a camera of {', '.join(self.cameras)}", camera)
-        path, start_s = about.videos[name]
+        shape = self.episodes[episode].length, *self._pictures(camera)["shape"]
+        frames = np.empty(shape, np.uint8)
+        for row, frame in enumerate(self.stream(episode, camera)):
+            frames[row] = frame
+        return frames
+
+    def stream(self, episode: int, camera: str) -> Iterator[np.ndarray]:
+        """The same one by one, (h, w, 3)."""
+        about, (height, width, channels) = self.episodes[episode], self._pictures(camera)["shape"]
+        path, start_s = about.videos[CAMERA + camera]
         if not path.is_file():
-            raise DamagedDataset(path, "a video", "nothing there", name)
-        height, width, channels = self.features[name]["shape"]
+            raise DamagedDataset(path, "a video", "nothing there", CAMERA + camera)
+        shape = about.length, height, width, channels
         try:
-            return read_video(path, round(start_s * self.fps), (about.length, height, width, channels), self.fps)
+            yield from stream_video(path, round(start_s * self.fps), shape, self.fps)
         except DamagedVideo as error:
-            raise DamagedDataset(path, error.expected, error.got, name, error.row) from None
+            raise DamagedDataset(path, error.expected, error.got, CAMERA + camera, error.row) from None
+
+    def _pictures(self, camera: str) -> Feature:
+        if CAMERA + camera not in self.features:
+            raise DamagedDataset(self.root / INFO_PATH, f"a camera of {', '.join(self.cameras)}", camera)
+        return self.features[CAMERA + camera]
 
     def _check_order(self, about: EpisodeInfo, rows: Rows) -> None:
         """Whether rows are numbered as they should be and `fps` apart."""
@@ -179,7 +190,9 @@ def read_info(root: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DamagedDataset(path, "JSON", str(error)) from None
     kinds = {"codebase_version": str, "fps": int, "features": dict, "total_episodes": int, "total_frames": int}
-    kinds |= {"data_path": str, "video_path": str, "chunks_size": int}
+    kinds |= {"data_path": str, "chunks_size": int}
+    if any(isinstance(kind, dict) and kind.get("dtype") == "video" for kind in (info.get("features") or {}).values()):
+        kinds["video_path"] = str
     for name, kind in kinds.items():
         if not isinstance(info.get(name), kind):
             raise DamagedDataset(path, f"{name} to be of type {kind.__name__}", repr(info.get(name)))

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from shutil import rmtree
 from typing import IO, Any, NamedTuple
@@ -16,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recordings._lossless import CODEC, PIXEL_FORMAT, write_video
-from recordings._stats import Stats, array_stats, image_stats, merged
+from recordings._lossless import CODEC, PIXEL_FORMAT, VideoFile
+from recordings._stats import Stats, array_stats, image_stats, merged, sampled_frames
 from recordings.dataset import (
     CAMERA,
     DATA_PATH,
@@ -82,13 +83,71 @@ def prepare(
     pictures = {CAMERA + camera: pixels for camera, pixels in frames.items()}
     _check(features, {**rows, **pictures})
     rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    videos = {name: directory / f"{name}.mp4" for name in pictures}
-    for name, path in videos.items():
-        write_video(path, pictures[name], fps)
+    with ExitStack() as stack:
+        videos = {
+            name: stack.enter_context(Pictures(directory, name, features[name], len(pixels), fps))
+            for name, pixels in pictures.items()
+        }
+        for name, video in videos.items():
+            for frame in pictures[name]:
+                video.add(frame)
+    return assemble(features, rows, videos, task, about)
+
+
+class Pictures:
+    """A camera's video of one episode, written frame by frame into a folder; use it in a `with`."""
+
+    def __init__(self, directory: Path, name: str, feature: Feature, count: int, fps: int):
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path, self.count, self.added = directory / f"{name}.mp4", count, 0
+        self._shape, self._name = tuple(feature["shape"]), name
+        self._video = VideoFile(self.path, self._shape[0], self._shape[1], fps)
+        self._chosen, self._sampled = sampled_frames(count), list[np.ndarray]()
+
+    def __enter__(self) -> "Pictures":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._video.__exit__(*error)
+
+    def add(self, frame: np.ndarray) -> None:
+        """Append one picture.
+
+        Raises:
+            ValueError: it is not of the feature's shape.
+        """
+        if frame.dtype != np.uint8 or frame.shape != self._shape:
+            expected, got = f"uint8 of shape {self._shape}", f"{frame.dtype} of shape {frame.shape}"
+            raise ValueError(f"{self._name}, row {self.added}: expected {expected}, got {got}")
+        self._video.add(frame)
+        if self.added in self._chosen:
+            self._sampled.append(frame.copy())
+        self.added += 1
+
+    def stats(self) -> dict[str, np.ndarray]:
+        return image_stats(np.stack(self._sampled))
+
+
+def assemble(
+    features: Mapping[str, Feature],
+    rows: Rows,
+    videos: Mapping[str, Pictures],
+    task: str,
+    about: Mapping[str, int | float] | None = None,
+) -> Prepared:
+    """Check an episode whose videos are written, and take its statistics; arguments as for `prepare`.
+
+    Raises:
+        ValueError: rows or numbers of pictures are not what `features` says, or not finite.
+    """
+    _check({name: kind for name, kind in features.items() if name not in videos}, rows)
+    length = len(next(iter(rows.values())))
+    for name, video in videos.items():
+        if video.added != length:
+            raise ValueError(f"{name}: expected {length} rows, got {video.added}")
     stats = {name: array_stats(values) for name, values in rows.items()}
-    stats |= {name: image_stats(pixels) for name, pixels in pictures.items()}
-    return Prepared(dict(rows), videos, stats, task, dict(about or {}))
+    stats |= {name: video.stats() for name, video in videos.items()}
+    return Prepared(dict(rows), {name: video.path for name, video in videos.items()}, stats, task, dict(about or {}))
 
 
 class Writer:
@@ -265,6 +324,8 @@ def _check(features: Mapping[str, Feature], values: Mapping[str, np.ndarray]) ->
         if values[name].dtype != dtype or values[name].shape[1:] != shape:
             got = f"{values[name].dtype} of shape {values[name].shape[1:]}"
             raise ValueError(f"{name}: expected {dtype} of shape {shape}, got {got}")
+        if values[name].dtype.kind != "f":
+            continue
         bad = np.flatnonzero(~np.isfinite(values[name]).reshape(length, -1).all(1))
         if len(bad):
             raise ValueError(f"{name}, row {bad[0]}: expected finite numbers, got NaN or infinity")

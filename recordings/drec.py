@@ -71,15 +71,18 @@ class Message(NamedTuple):
 class Writer:
     """Appends messages, each with one write, so that a killed process leaves whole records behind.
 
+    Args:
+        start_unix_ns: when the recording began, by the wall clock; 0 for now.
+
     Raises:
         OSError: the file cannot be made or written. It is then cut back to its last whole record.
     """
 
-    def __init__(self, path: Path, descriptor: str, dataflow: bytes = bytes(16)):
+    def __init__(self, path: Path, descriptor: str, dataflow: bytes = bytes(16), start_unix_ns: int = 0):
         self._file = path.open("wb", buffering=0)
         self.dataflow, self.count, self.bytes = dataflow, 0, 0
         yaml = descriptor.encode()
-        born = os.fstat(self._file.fileno()).st_mtime_ns
+        born = start_unix_ns or os.fstat(self._file.fileno()).st_mtime_ns
         self._append(_head.pack(MAGIC, VERSION, born, dataflow, len(yaml)) + yaml)
 
     def write(self, node: str, output: str, offset_ns: int, event: bytes) -> None:
@@ -146,18 +149,25 @@ class Reader:
 
     def __iter__(self) -> Iterator[Record]:
         """Every whole record from the beginning."""
+        return self.since(self._first)
+
+    def since(self, position: int | None) -> Iterator[Record]:
+        """Every whole record from the one at a position on."""
         self.damage, self.complete = [], False
-        position, count, before = self._first, 0, 0
+        whole = position == self._first
+        count, before = 0, 0 if whole else None
         while position is not None:
             found = self._record(position)
             if isinstance(found, str):
                 self._note(position, found)
                 position = self._resync(position + 1)
             elif found is None:
-                self._end(position, count)
+                if whole:
+                    self._end(position, count)
                 return
             else:
                 offset = found.offset_ns
+                before = offset if before is None else before
                 if not before <= offset <= before + GAP_NS:
                     self._note(position, f"the stamp {offset} ns does not follow {before} ns, which is taken instead")
                     found = found._replace(offset_ns=before)

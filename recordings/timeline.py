@@ -5,10 +5,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.messages import BadMessage, Plan, Proprio, Request, unpack
+from operators.messages import BadMessage, Plan, Proprio, Request
 from recordings.drec import Damage, Reader, nearest
+from recordings.migrations import read
 
 USUAL = 8  # cycles a chunk takes of which the recording says nothing
+
+
+class Planned(NamedTuple):
+    """What is kept of a plan."""
+
+    episode: int
+    cycle: int
+    tick: int
+    t_ns: int
 
 
 class Timeline(NamedTuple):
@@ -31,7 +41,7 @@ def read_timeline(reader: Reader) -> Timeline:
         Damage: it holds no proprio, or messages of other columns than those of this version.
     """
     topics: Counter[str] = Counter()
-    plans: list[Plan] = []
+    plans: list[Planned] = []
     requests: list[Request] = []
     joined: dict[tuple[int, int], int] = {}
     kinds = {"proprio": Proprio, "plan": Plan, "request": Request}
@@ -44,11 +54,11 @@ def read_timeline(reader: Reader) -> Timeline:
         if content is None:
             continue
         try:
-            message = unpack(kind, content.array)
+            message = read(kind, record.output, content.array)
         except BadMessage as error:
             raise Damage(reader.name, record.position, f"{record.topic}: {error}") from None
         if isinstance(message, Plan):
-            plans.append(message._replace(executed=message.executed[:0], planned=message.planned[:0]))
+            plans.append(Planned(message.episode, message.cycle, message.tick, message.t_ns))
             for chunk in np.unique(message.chunk_id):
                 joined.setdefault((message.episode, int(chunk)), message.cycle)
         elif isinstance(message, Request):
@@ -60,9 +70,9 @@ def read_timeline(reader: Reader) -> Timeline:
 
 
 def _delays(
-    plans: list[Plan], requests: list[Request], joined: dict[tuple[int, int], int]
+    plans: list[Planned], requests: list[Request], joined: dict[tuple[int, int], int]
 ) -> dict[tuple[int, int], int]:
-    asked: dict[tuple[int, int], list[Plan]] = {}
+    asked: dict[tuple[int, int], list[Planned]] = {}
     for plan in plans:
         asked.setdefault((plan.episode, plan.tick), []).append(plan)
     found = {}

@@ -70,7 +70,7 @@ class Variables:
 def main() -> None:
     try:
         _command().run()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"rtr: {error}")
     except KeyboardInterrupt:
         sys.exit("rtr: stopped; the same command goes on where it was (evaluate: with --trace)")
@@ -81,11 +81,28 @@ def _command() -> Any:
         return Check(Path(sys.argv[2]))  # runs before every demo: do not load what it does not need
     from studies.bench import Bench
     from studies.collect import Collect
+    from studies.dataset import DataSet
     from studies.evaluate import Evaluate
+    from studies.openloop import OpenLoop
+    from studies.recording import Recording
+    from studies.video import Video
 
     commands = {"evaluate": Evaluate, "collect": Collect, "check": Check, "doctor": Doctor, "bench": Bench}
-    commands |= {"report": Report, "variables": Variables}
+    commands |= {"report": Report, "video": Video, "variables": Variables}
+    commands |= {"recording": Recording, "dataset": DataSet, "openloop": OpenLoop}
+    if sys.argv[1:2] == [] or sys.argv[1] not in commands:
+        commands |= _trainings()  # they load torch
     return tyro.extras.subcommand_cli_from_dict(commands, prog="rtr", description=__doc__)
+
+
+def _trainings() -> dict[str, Any]:
+    from models.train_policy import TrainPolicy
+    from models.train_vae import TrainVae
+    from models.train_vision import TrainVision
+    from studies.models import Models
+
+    trainings = {"train-vae": TrainVae, "train-vision": TrainVision, "train-policy": TrainPolicy}
+    return {**trainings, "models": Models}
 
 
 if __name__ == "__main__":

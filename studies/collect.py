@@ -14,19 +14,17 @@ from time import monotonic
 import numpy as np
 from rich.progress import track
 
-from operators.messages import ACTION_WIDTH, HORIZON, HZ
-from recordings.dataset import CAMERA, Dataset, Feature, feature
-from recordings.dataset_writer import Prepared, Writer, camera_feature, prepare
+from operators.messages import HZ
+from recordings.dataset import Dataset, Feature, feature
+from recordings.dataset_writer import Prepared, Writer, prepare
+from recordings.features import TASK_TEXTS
+from recordings.features import features as recorded_features
 from simulation.renderer import CAMERAS, Renderer
 from simulation.tasks import make_task
 from simulation.world import World
-from studies.demonstration import LAGS, Demonstration, Disturbances
+from studies.demonstration import Demonstration, Disturbances
 
 COLLECTING_SEEDS = range(10_000)  # 10 000-19 999 tune, 20 000 and up evaluate
-TASK_TEXTS = {"write_board": "Trace the light-blue line on the board with the pen."}
-
-_POSE = ["x", "y", "z", "r11", "r21", "r31", "r12", "r22", "r32"]  # m, first two columns of R
-_ACTION = [*_POSE, "gripper"]
 
 
 @dataclass(frozen=True)
@@ -86,19 +84,9 @@ def collect(options: Collect) -> None:
 
 
 def features(options: Collect) -> dict[str, Feature]:
-    """What a row holds: poses in the base frame, times in ticks of 1/60 s. `label.*` only a simulation knows."""
-    pictures = {CAMERA + name: camera_feature(options.image, options.image, options.fps) for name in CAMERAS}
-    joints = [f"joint_{i}" for i in range(1, 7)]
+    """Observation, commands, and what only a simulation knows (`label.*`); times in ticks of 1/60 s."""
     return {
-        **pictures,
-        "observation.state": feature("float32", 9, names=_POSE),  # measured TCP pose
-        "observation.past": feature("float32", len(LAGS), 9),  # the same LAGS cycles ago, or at the start
-        "observation.q": feature("float32", 6, names=joints),  # rad
-        "observation.velocity": feature("float32", 6, names=["vx", "vy", "vz", "wx", "wy", "wz"]),  # m/s, rad/s
-        "observation.wrench": feature("float32", 6, names=["fx", "fy", "fz", "tx", "ty", "tz"]),  # N, Nm, tool frame
-        "action": feature("float32", ACTION_WIDTH, names=_ACTION),  # commanded in this tick
-        "action_chunk": feature("float32", HORIZON, ACTION_WIDTH),  # the expert's commands of this tick and the next
-        "tick": feature("int64", 1),  # plan time: stands while the robot pauses
+        **recorded_features(options.fps, dict.fromkeys(CAMERAS, (options.image, options.image))),
         "since_push": feature("int64", 1),  # ticks since a disturbance last began, -1 before
         "label.board_pose": feature("float32", 6),  # xyz, rotation vector
         "label.start": feature("float32", 3),  # of the stroke on the board, m

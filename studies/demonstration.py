@@ -8,12 +8,12 @@ import numpy as np
 from operators.messages import ACTION_WIDTH, HZ, Scene
 from operators.rotation import action_from_pose, matrix_from_vector
 from recordings.dataset import Rows
+from recordings.features import LAGS
 from simulation.renderer import CAMERAS, Renderer
 from simulation.world import LONGEST_PUSH, World
 from simulation.write_board import WriteBoard
 
 REPLAN = 24  # ticks between two chunks of the expert
-LAGS = (6, 12, 18, 24)  # cycles back of the states in `observation.past`
 REST = HZ // 2  # ticks recorded after the lift
 HOLD = 15  # cycles of a pause
 SHORTEST_PUSH = 0.001  # m, along the surface

@@ -15,6 +15,10 @@ settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("repeatable")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--accept-golden", action="store_true", help="store what processes now send as golden outputs")
+
+
 @pytest.fixture
 def dora_env(tmp_path: Path) -> dict[str, str]:
     """Environment for a `dora` of its own: home, coordinator port, no multicast, scripts of this interpreter first."""

@@ -8,9 +8,10 @@ import pytest
 from operators.messages import HORIZON
 from operators.rotation import matrix_from_vector
 from recordings.dataset import Dataset
+from recordings.features import LAGS
 from simulation.tasks import make_task
 from studies.collect import Collect, collect
-from studies.demonstration import HOLD, LAGS, REST
+from studies.demonstration import HOLD, REST
 
 FIRST = 15  # two short strokes
 

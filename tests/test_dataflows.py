@@ -15,7 +15,10 @@ GRAPHS = sorted(Path("dataflows").glob("*.yml"))
 PLAYBACK = {"RECORDING", "SPEED", "DELAY"}  # read where a recording is played
 DIFFERENT = {  # graph -> variable -> its default there
     "async_rtc.yml": {"POLICY": "expert_flow"},  # the expert has no sampler to guide
-    "playback.yml": {"CLOCK": "rig", "LATENCY_MS": "0", "STALE_MS": "999999999"},  # the clock is the recording's
+    **{
+        name: {"CLOCK": "rig", "LATENCY_MS": "0", "STALE_MS": "999999999"}  # the clock is the recording's
+        for name in ("playback.yml", "compare_open_loop.yml")
+    },
 }
 MODULES = {"rtr-robot-sim": "robot_sim", "rtr-camera-sim": "camera_sim"}
 
@@ -50,6 +53,7 @@ def test_each_reader_of_a_variable_finds_it_in_the_graph(graph):
     unread |= set() if "executed" in nodes(wired)["policy"]["inputs"] else {"GUIDE"}
     unread |= {"EXECUTION_HORIZON"} if "chunk_done" in nodes(wired)["scheduler"]["inputs"] else {"SETTLE"}
     unread |= {"IMAGE_WIDTH", "IMAGE_HEIGHT"} if "playback" in nodes(wired) else PLAYBACK
+    unread |= set() if "compare" in nodes(wired) else {"POLICY_B"}
     assert missing == unread
 
 
@@ -98,6 +102,13 @@ def test_playback_replaces_robot_and_cameras_and_passes_on_what_the_others_say()
     for node, port, source in played:
         if node in ("scheduler", "policy", "decoder", "executor") and port != "episode":
             assert source == f"playback/{'plan' if port == 'executed' else port}"
+
+
+def test_comparing_open_loop_is_playback_and_a_second_policy_that_moves_nothing():
+    played, compared = edges("playback.yml"), edges("compare_open_loop.yml")
+    second = {("policy_b", port, source) for node, port, source in played if node == "policy"}
+    heard = {("compare", "first", "policy/chunk"), ("compare", "second", "policy_b/chunk")}
+    assert compared == played | second | heard | {("compare", "episode", "evaluator/episode")}
 
 
 def test_the_policy_never_hears_of_the_scene():

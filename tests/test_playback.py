@@ -135,6 +135,8 @@ class Partners(Mock):
 
     def send_output(self, output_id, data, metadata=None):
         super().send_output(output_id, data, metadata)
+        if output_id not in TOPICS:
+            return
         message = unpack(TOPICS[output_id].message, data)
         if output_id == "proprio":
             self.execution.measured(message)

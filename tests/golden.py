@@ -1,0 +1,301 @@
+"""Golden replay: recordings/golden/golden.drec -> events -> MockNode -> outputs, compared with those stored beside it.
+
+One mechanism for every process. The recording is of a real run of async_rtr.yml; what each process then sends is
+stored once it was accepted. Clocks and numbers of other processes are left out.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from math import isclose
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from models.registry import make_codec, make_policy
+from nodes import camera_sim, compare, decoder, evaluator, executor, policy, robot_sim, scheduler
+from operators.decode import Decoding
+from operators.decoder_op import Operator as DecoderOperator
+from operators.messages import TOPICS, Score, pack, schema, unpack
+from operators.scheduler_op import Operator as SchedulerOperator
+from operators.settings import Settings
+from recordings.drec import Message, Reader
+from recordings.migrations import migrated
+from recordings.trace import load as load_trace
+from tests.replay import UNREPEATABLE, Mock, replay_node
+
+FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
+RECORDING = FOLDER / "golden.drec"
+ACCEPT = "pytest tests/test_golden.py --accept-golden"
+SETTINGS = Settings(seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
+EVALUATED, COMPARED = FOLDER / "evaluator.json", FOLDER / "compare.json"  # figures; null is not measured
+PICTURES = 4  # of each camera that are stored
+
+Event = tuple[str, Message]  # output, content
+Outputs = dict[str, list[pa.Array]]
+
+
+class Process(NamedTuple):
+    """How a process is replayed."""
+
+    inputs: dict[str, str]  # recorded output -> input
+    run: Callable[[list[dict[str, Any]]], Outputs]  # events -> topic -> messages
+    tolerance: float = 1e-6  # of any number: m, rotation columns, rad, N
+    pictures: float = 2.0  # of 255, mean over a picture: graphics libraries differ
+
+
+@cache
+def recorded() -> list[Event]:
+    """Everything in the golden recording, in order."""
+    with Reader(RECORDING) as reader:
+        found = [(record.output, reader.message(record)) for record in reader]
+        assert reader.damage == []
+    return [(output, m._replace(array=migrated(output, m.array))) for output, m in found if m is not None]
+
+
+def events(inputs: dict[str, str], messages: list[Event]) -> list[dict[str, Any]]:
+    return [
+        {"type": "INPUT", "id": inputs[output], "value": message.array, "metadata": message.metadata}
+        for output, message in messages
+        if output in inputs
+    ]
+
+
+def outputs(name: str) -> Outputs:
+    """What a process sends when the golden recording is fed to it."""
+    process = PROCESSES[name]
+    return process.run(events(process.inputs, scenes() if "scene" in process.inputs else recorded()))
+
+
+def scenes() -> list[Event]:
+    """Scenes are not recorded; the robot's stored ones stand for them."""
+    stored = load("robot_sim", "scene")
+    start = next(event for event in recorded() if event[0] == "episode")
+    return [start, *(("scene", Message(array, {}, 0)) for array in stored[-PICTURES:])]
+
+
+def _node(run: Callable[[Any], Any], wired: dict[str, str], kind: type[Mock] = Mock) -> Callable[[list], Outputs]:
+    def replay(found: list[dict[str, Any]]) -> Outputs:
+        node = replay_node(found, kind, node_config={"inputs": dict.fromkeys(wired.values(), "")})
+        run(node)
+        return node.outputs
+
+    return replay
+
+
+def _operator(make: Callable[[], Any]) -> Callable[[list], Outputs]:
+    def replay(found: list[dict[str, Any]]) -> Outputs:
+        node, operator = replay_node([]), make()
+        for event in found:
+            operator.on_event(event, node.send_output)
+        return node.outputs
+
+    return replay
+
+
+class _Patient(Mock):
+    """Goes on after a request only when it was answered, as the run did."""
+
+    asked = 0
+
+    def next(self, timeout: float | None = None) -> Any:
+        if self.asked > len(self.outputs.get("chunk", [])) + len(self.outputs.get("fault", [])):
+            return {"type": "ERROR"}  # as when nothing has come
+        event = super().next(timeout)
+        self.asked += bool(event and event.get("id") == "request")
+        return event
+
+
+def _robot(found: list[dict[str, Any]]) -> Outputs:
+    """One cycle a recorded measurement; commands in between are what it then finds."""
+    node = replay_node([])
+    robot = robot_sim.Robot(robot_sim.Wire(node, "robot", robot_sim.INPUTS))
+    cycle = 0
+    for event in found:
+        if event["id"] == "proprio":
+            robot.cycle(cycle, cycle * 16_666_667)
+            cycle += 1
+        elif (received := robot.wire.edge.receive(event)) is not None:
+            robot.receive(received)
+    return node.outputs
+
+
+def _camera(output: str) -> Callable[[list], Outputs]:
+    def replay(found: list[dict[str, Any]]) -> Outputs:
+        node = replay_node(found, node_config={"inputs": {"scene": "", "episode": ""}, "outputs": [output]})
+        camera_sim.run(node, SETTINGS)
+        return {output: [pa.array(np.asarray(pixels).reshape(-1)) for pixels, _ in node.outputs[output]]}
+
+    return replay
+
+
+def _policy(node: Any) -> None:
+    policy.run(node, SETTINGS, make_policy(SETTINGS))
+
+
+def _executor(node: Any) -> None:
+    executor.run(node, Settings(clock="rig"))
+
+
+_ASYNC = {"episode": "episode", "plan": "plan", "action_chunk": "action_chunk"}
+_EXECUTOR = {"episode": "episode", "proprio": "proprio", "request": "request", "action_chunk": "action_chunk"}
+_DECODER = {"episode": "episode", "plan": "executed", "chunk": "chunk"}
+_POLICY = {name: name for name in ("episode", "proprio", "request", "frame_front", "frame_wrist")}
+
+PROCESSES = {
+    "executor": Process(_EXECUTOR, _node(_executor, _EXECUTOR)),
+    "scheduler": Process(_ASYNC, _node(lambda node: scheduler.run(node, SETTINGS), _ASYNC)),
+    "scheduler_op": Process(_ASYNC, _operator(SchedulerOperator)),
+    "decoder": Process(_DECODER, _node(lambda node: decoder.run(node, Decoding(SETTINGS, make_codec)), _DECODER)),
+    "decoder_op": Process(_DECODER, _operator(DecoderOperator)),
+    "policy": Process(_POLICY, _node(_policy, _POLICY, _Patient)),
+    "robot_sim": Process({"episode": "episode", "command": "command", "proprio": "proprio"}, _robot, 1e-4),
+    "camera_front": Process({"episode": "episode", "scene": "scene"}, _camera("frame_front")),
+    "camera_wrist": Process({"episode": "episode", "scene": "scene"}, _camera("frame_wrist")),
+}
+SAME = {"scheduler_op": "scheduler", "decoder_op": "decoder"}  # stored once for node and operator
+
+
+def evaluated(folder: Path) -> tuple[dict[str, Any], Outputs]:
+    """What the evaluator makes of the recording, told at its end that the task is done: counts and metrics."""
+    inputs = {name: name for name in (*evaluator.HEARD, "frame_front", "frame_wrist")}
+    done = pack(Score(10_000, 0, 0, 0, True, False, ["coverage"], np.zeros(1)))
+    found = [*events(inputs, recorded()), {"type": "INPUT", "id": "score", "value": done, "metadata": {}}]
+    node = replay_node(found, node_config={"inputs": inputs}, dataflow_descriptor={"nodes": []})
+    assert evaluator.run(node, replace(SETTINGS, out=str(folder))) == 0
+    log = load_trace(folder / "trace", "episode_0")
+    metrics = json.loads((folder / "report.json").read_text())["metrics"]
+    assert log.plan is not None
+    counts: dict[str, Any] = {"commands": len(log.cycles), "measured": len(log.proprio), "plan_tick": log.plan.tick}
+    counts |= {"plan_rows": len(log.plan.action), "arrivals": [chunk.arrival_tick for chunk in log.chunks]}
+    return {**counts, **{name: value["mean"] for name, value in metrics.items()}}, node.outputs
+
+
+def compared(folder: Path) -> dict[str, Any]:
+    """What the comparison of two policies says when both predict what was recorded."""
+    chunks = [event for event in recorded() if event[0] in ("episode", "chunk")]
+    both = [(name, m) for output, m in chunks for name in (("first", "second") if output == "chunk" else ("episode",))]
+    node = replay_node([{"type": "INPUT", "id": name, "value": m.array, "metadata": {}} for name, m in both])
+    assert compare.run(node, replace(SETTINGS, recording=str(RECORDING), out=str(folder))) == ""
+    told = json.loads((folder / "compare.json").read_text())
+    return {f"{source}.{name}": value for source in ("first", "second") for name, value in told[source].items()}
+
+
+def figures_moved(process: str, path: Path, said: dict[str, Any]) -> Iterator[str]:
+    """Which figures moved against those stored."""
+    stored = json.loads(path.read_text()) if path.is_file() else {}
+    for name in sorted({*said, *stored}):
+        value, before = said.get(name), stored.get(name)
+        near = isinstance(value, float) and isinstance(before, float) and isclose(value, before, rel_tol=1e-6)
+        if value != before and not near:
+            yield f"{process}: {name} is {value}, stored {before}"
+
+
+def place(name: str, topic: str) -> Path:
+    return FOLDER / f"{SAME.get(name, name)}.{topic}.arrow"
+
+
+def load(name: str, topic: str) -> list[pa.Array]:
+    """The stored messages of one topic, as they were sent."""
+    path = place(name, topic)
+    if not path.is_file():
+        return []
+    with pa.ipc.open_file(path) as file:
+        return (
+            [file.get_batch(i).column(0) for i in range(file.num_record_batches)] if _pictures(topic) else _split(file)
+        )
+
+
+def _split(file: pa.RecordBatchFileReader) -> list[pa.Array]:
+    column = file.get_batch(0).column(0)
+    return [column[i : i + 1] for i in range(len(column))]
+
+
+def store(name: str, found: Outputs) -> None:
+    """Accept what a process sends."""
+    for topic, arrays in found.items():
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        batches = arrays if _pictures(topic) else [pa.concat_arrays(arrays)]
+        with pa.ipc.new_file(str(place(name, topic)), pa.schema({"data": batches[0].type}), options=options) as file:
+            for array in batches:
+                file.write_batch(pa.record_batch([array], ["data"]))
+
+
+def topics(name: str) -> set[str]:
+    """What is stored of a process."""
+    stem = SAME.get(name, name)
+    return {path.name.split(".")[1] for path in FOLDER.glob(f"{stem}.*.arrow")}
+
+
+def differences(name: str, found: Outputs) -> Iterator[str]:
+    """What moved against what is stored, and by how much; one line a topic."""
+    process = PROCESSES.get(name, Process({}, lambda found: {}))
+    for topic in sorted(topics(name) | set(found)):
+        got, stored = found.get(topic, []), load(name, topic)
+        if len(got) != len(stored):
+            yield f"{name}/{topic}: {len(stored)} messages are stored, {len(got)} were sent"
+            continue
+        moved = [each for pair in enumerate(zip(got, stored, strict=True)) for each in _moved(process, topic, *pair)]
+        if moved:
+            first, most = moved[0], max(moved, key=lambda each: each.by)
+            count = len({each.number for each in moved})
+            yield (
+                f"{name}/{topic}: {count} of {len(got)} messages moved, from number {first.number} ({first.field}) on; "
+                f"most in number {most.number}: {most.field} {most.text} (allowed {most.allowed:g})"
+            )
+
+
+class Moved(NamedTuple):
+    """A field that is not as stored."""
+
+    number: int
+    field: str
+    by: float
+    allowed: float
+    text: str
+
+
+def _moved(process: Process, topic: str, number: int, pair: tuple[pa.Array, pa.Array]) -> Iterator[Moved]:
+    compare = _picture if _pictures(topic) else _record
+    allowed = process.pictures if _pictures(topic) else process.tolerance
+    for field, by, text in compare(topic, *pair):
+        if by > allowed:
+            yield Moved(number, field, by, allowed, text)
+
+
+def verdict(lines: list[str]) -> str:
+    """The failure's text."""
+    return "\n".join([*lines, f"If that is as it should be, accept it: {ACCEPT}"])
+
+
+def _pictures(topic: str) -> bool:
+    return topic.startswith("frame_")
+
+
+def _picture(topic: str, got: pa.Array, stored: pa.Array) -> Iterator[tuple[str, float, str]]:
+    if len(got) != len(stored):
+        yield "size", np.inf, f"is {len(got)} bytes, stored {len(stored)}"
+        return
+    by = float(np.abs(got.to_numpy().astype(int) - stored.to_numpy()).mean())
+    yield "pixels", by, f"moved by {by:.3g} of 255 in the mean"
+
+
+def _record(topic: str, got: pa.Array, stored: pa.Array) -> Iterator[tuple[str, float, str]]:
+    """Field, by how much it moved, in words."""
+    kind = TOPICS[topic].message
+    assert stored.type == schema(kind), f"stored {topic} has other columns: {ACCEPT}"
+    left, right = unpack(kind, got), unpack(kind, stored)
+    for field in right._fields:
+        if field in UNREPEATABLE:
+            continue
+        a, b = getattr(left, field), getattr(right, field)
+        if isinstance(b, np.ndarray) and a.shape != b.shape:
+            yield field, np.inf, f"has shape {a.shape}, stored {b.shape}"
+        elif isinstance(b, float) or (isinstance(b, np.ndarray) and b.dtype.kind == "f"):
+            by = float(np.abs(np.asarray(a, float) - b).max(initial=0))
+            yield field, by, f"moved by {by:.3g}"
+        elif not np.array_equal(a, b):
+            yield field, np.inf, f"is {a}, stored {b}"

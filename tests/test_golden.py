@@ -1,0 +1,137 @@
+"""Every process sends what it sent when its outputs were accepted; see tests/golden.py."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nodes import dora_record_node, dora_replay_node, playback, recorder
+from operators.messages import TOPICS, pack, unpack
+from recordings.drec import Reader
+from recordings.timeline import read_timeline
+from tests import golden
+from tests.replay import replay_node
+from tests.test_playback import Partners
+
+
+@pytest.fixture
+def accept(request) -> bool:
+    return request.config.getoption("--accept-golden")
+
+
+def test_the_recording_is_small_and_of_a_real_run():
+    assert golden.RECORDING.stat().st_size < 1_000_000
+    heard = {output for output, _ in golden.recorded()}
+    assert {"proprio", "frame_front", "frame_wrist", "request", "chunk", "action_chunk", "command", "plan"} <= heard
+
+
+@pytest.mark.parametrize("name", golden.PROCESSES)
+def test_a_process_sends_what_was_accepted(name, accept):
+    found = golden.outputs(name)
+    assert found, f"{name} sent nothing"
+    if accept:
+        golden.store(name, found)
+    lines = list(golden.differences(name, found))
+    assert not lines, golden.verdict(lines)
+
+
+def test_the_failure_says_what_moved_by_how_much_and_how_to_accept_it():
+    found = golden.outputs("decoder")
+    chunk = unpack(TOPICS["action_chunk"].message, found["action_chunk"][2])
+    moved = pack(chunk._replace(action=chunk.action + np.float32(0.01)))
+    found["action_chunk"][2] = moved
+    (line,) = golden.differences("decoder", found)
+    assert line.startswith("decoder/action_chunk: 1 of ") and "from number 2 (action) on" in line
+    assert "action moved by 0.01 (allowed 1e-06)" in line
+    assert golden.verdict([line]).endswith("pytest tests/test_golden.py --accept-golden")
+    assert list(golden.differences("decoder", {})) == [
+        f"decoder/action_chunk: {len(found['action_chunk'])} messages are stored, 0 were sent"
+    ]
+
+
+def kept(path: Path) -> dict[str, list[pa.Array]]:
+    """A recording's messages by topic."""
+    found: dict[str, list[pa.Array]] = {}
+    with Reader(path) as reader:
+        for record in reader:
+            message = reader.message(record)
+            assert message is not None
+            found.setdefault(record.topic, []).append(message.array)
+        assert reader.damage == [] and reader.complete
+    return found
+
+
+def wired() -> tuple[dict[str, str], list[dict]]:
+    """Input -> source of a recorder, and its events; an input is called like its source here."""
+    with Reader(golden.RECORDING) as reader:
+        records = [(record.topic, reader.message(record)) for record in reader]
+    sources = {topic: topic for topic, _ in records}
+    found = [{"type": "INPUT", "id": t, "value": m.array, "metadata": m.metadata} for t, m in records if m]
+    return sources, found
+
+
+@pytest.mark.parametrize("name", ["recorder", "dora_record_node"])
+def test_a_recorder_keeps_the_recording_as_it_is(name, tmp_path):
+    sources, found = wired()
+    path, node = tmp_path / "x.drec", replay_node(found, node_config={"inputs": sources})
+    if name == "recorder":
+        assert recorder.run(node, replace(golden.SETTINGS, record=str(path), record_frames="zstd")) == ""
+    else:
+        environ = {"DORA_RECORD_FILE": str(path), "DORA_RECORD_TOPICS": json.dumps(sources), "RECORD_FRAMES": "zstd"}
+        assert dora_record_node.run(node, environ) == 0
+    again, before = kept(path), kept(golden.RECORDING)
+    assert set(again) == set(before)
+    assert all(a.equals(b) for topic in before for a, b in zip(again[topic], before[topic], strict=True))
+
+
+def test_dora_replay_node_sends_the_recording_as_it_is():
+    node = replay_node([{"type": "ERROR"}] * 1000)
+    environ = {"DORA_REPLAY_FILE": str(golden.RECORDING), "DORA_REPLAY_NODE": "robot", "DORA_REPLAY_SPEED": "0"}
+    assert dora_replay_node.run(node, environ) == 0
+    before = kept(golden.RECORDING)
+    for output in ("proprio", "score"):
+        sent = node.outputs[output]
+        assert all(a.equals(b) for a, b in zip(sent, before[f"robot/{output}"], strict=True))
+
+
+def test_playback_sends_the_recording_and_its_partners_command_what_was_accepted(accept, monkeypatch):
+    monkeypatch.setattr(playback, "SETTLING_S", 0)
+    messages = [(o, unpack(TOPICS[o].message, m.array)) for o, m in golden.recorded() if o in TOPICS]
+    node: Any = Partners(messages)
+    with Reader(golden.RECORDING) as reader:
+        timeline = read_timeline(reader)
+    playback.run(node, replace(golden.SETTINGS, clock="rig", speed=0), golden.RECORDING, timeline)
+    found = {topic: node.outputs[topic] for topic in ("proprio", "plan", "request", "chunk", "action_chunk")}
+    found["command"] = [pack(command) for command in node.commands]
+    if accept:
+        golden.store("playback", found)
+    lines = list(golden.differences("playback", found))
+    assert not lines, golden.verdict(lines)
+
+
+def test_the_evaluator_leaves_the_log_that_was_accepted(accept, tmp_path):
+    said, sent = golden.evaluated(tmp_path)
+    if accept:
+        golden.EVALUATED.write_text(json.dumps(said, indent=1) + "\n")
+        golden.store("evaluator", sent)
+    lines = [*golden.figures_moved("evaluator", golden.EVALUATED, said), *golden.differences("evaluator", sent)]
+    assert not lines, golden.verdict(lines)
+    assert (tmp_path / "episode_0.mp4").is_file() and said["commands"] > 80
+
+
+def test_the_comparison_of_two_policies_says_what_was_accepted(accept, tmp_path):
+    said = golden.compared(tmp_path)
+    if accept:
+        golden.COMPARED.write_text(json.dumps(said, indent=1) + "\n")
+    lines = list(golden.figures_moved("compare", golden.COMPARED, said))
+    assert not lines, golden.verdict(lines)
+
+
+def test_every_process_has_a_golden_replay():
+    modules = {path.stem for path in (golden.FOLDER.parents[1] / "nodes").glob("[a-z]*.py")} - {"camera_sim"}
+    here = {"recorder", "dora_record_node", "dora_replay_node", "playback", "evaluator", "compare"}
+    assert modules <= {*golden.PROCESSES, *here}
