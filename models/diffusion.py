@@ -9,6 +9,7 @@ et al. 2020, arXiv 2010.02502). Data are in [-1, 1]; time runs from 0 (clean) to
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -103,18 +104,22 @@ class Block(nn.Module):
         return self.skip(x) + self.conv_out(nn.functional.silu(inner))
 
 
-class Average:
+M = TypeVar("M", bound=nn.Module)
+
+
+class Average(Generic[M]):
     """Exponential moving average of a module's weights, warmed up; `module` holds it."""
 
-    def __init__(self, source: nn.Module, module: nn.Module, decay: float = 0.999):
-        self._source, self.module, self._decay = source, module.requires_grad_(False).eval(), decay
-        module.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-        module.load_state_dict({**source.state_dict(), "updates": torch.zeros((), dtype=torch.int64)})
+    def __init__(self, source: M, module: M, decay: float = 0.999):
+        self._source, self.module, self._decay = source, module, decay
+        module.load_state_dict(source.state_dict())
+        module.requires_grad_(False).eval()
+        self._updates = torch.zeros((), dtype=torch.int64)
+        module.register_buffer("updates", self._updates)
 
     @torch.no_grad()
     def update(self) -> None:
-        updates = self.module.updates
-        updates += 1  # pyright: ignore[reportOperatorIssue]
-        weight = 1 - min(self._decay, (1 + int(updates)) / (10 + int(updates)))  # pyright: ignore[reportArgumentType]
+        self._updates += 1
+        weight = 1 - min(self._decay, (1 + int(self._updates)) / (10 + int(self._updates)))
         for mine, theirs in zip(self.module.parameters(), self._source.parameters(), strict=True):
             mine.lerp_(theirs, weight)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.checkpoint import FOLDER, BadCheckpoint, read, require
 from models.diffusion import UNet, sample
 from models.registry import make_codec
-from models.vision import Encoder, picture, standing, state_vector
+from models.vision import Vision, picture, standing, state_vector
 from operators.frame import Frame
 from operators.messages import ACTION_WIDTH, HORIZON, HZ, Episode, Proprio
 from operators.policy import Observation, Prediction
@@ -39,8 +39,8 @@ class DpPolicy:
         self._codec = make_codec(config.codec) if self._space == "latent" else None
         if self._codec:
             require(checkpoint, "codec", self._codec.name)
-        self._encoder = Encoder(**vision.about["architecture"]).eval().requires_grad_(False)
-        vision.fill(self._encoder)
+        self._vision = Vision(**vision.about["architecture"]).eval().requires_grad_(False)
+        vision.fill(self._vision)
         self._network = Network.like(checkpoint.tensors).eval().requires_grad_(False)
         checkpoint.fill(self._network)
         self._samples = int(checkpoint.about["samples"])
@@ -59,7 +59,7 @@ class DpPolicy:
         draw = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         noise = torch.randn((1, *self._network.shape), generator=draw)
         with torch.inference_mode():
-            features = self._encoder(*self._inputs(observation.proprio, observation.frames))
+            features = self._vision(*self._inputs(observation.proprio, observation.frames))
             values = self._network(features, noise, self._samples)[0].numpy()
         chunk = self._codec.decode(values) if self._codec else values
         self._last = Planned(observation.proprio.tick, chunk[:, :3])

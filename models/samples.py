@@ -16,9 +16,10 @@ from recordings.dataset_cache import Cache, cache
 
 FEATURES = (
     *("observation.state", "observation.velocity", "observation.wrench"),
-    *("action_chunk", "tick", "label.ticks_left"),
+    *("action_chunk", "tick", "label.ticks_left", "label.start", "label.end"),
 )
 HELD_OUT = 0.1  # part of the episodes, the last ones
+NEAR = 0.07  # m: an end of the stroke that is farther off may be out of sight
 FINISHED = 40  # ticks before the end of the expert's lift: the pen is leaving the board
 APPROACH = 3  # times a row counts on the way to the board: it is short, and where it ends all else begins
 STIFFNESS = 674.0  # N/m, of the pen's tip on the board
@@ -35,6 +36,7 @@ class Batch(NamedTuple):
     state: Tensor  # (B, STATE)
     chunk: Tensor  # (B, 48, 10) relative to the measured pose
     finished: Tensor  # (B,) 0 or 1: the pen has begun to leave the board for good
+    ends: Tensor  # (B, 2, 2) where the stroke begins and ends, xy in the tool's axes [m]; NaN: not to be asked
 
 
 class Samples:
@@ -48,6 +50,10 @@ class Samples:
         self.chunks = np.concatenate([relative_chunks(found) for found in self._caches])
         left = np.concatenate([found["label.ticks_left"] for found in self._caches])
         self.finished = (left < FINISHED).astype(np.float32)
+        self.ends = np.concatenate([ends(found) for found in self._caches])
+        approaching = (self.states[:, _TOUCH] == 0) & (self.finished == 0)
+        self.ends[~approaching, 0] = np.nan
+        self.ends[np.linalg.norm(self.ends, axis=-1) > NEAR] = np.nan
         begun = np.concatenate([found["tick"] for found in self._caches]) > 0
         self.states = np.where(begun[:, None], as_planned(self.states, self.chunks), self.states)
         splits = [start + held_out_from(found) for start, found in zip(self._starts, self._caches, strict=False)]
@@ -65,11 +71,12 @@ class Samples:
         turn = flip.numpy()[:, None]
         state = np.where(turn, self.states[rows] * STATE_MIRROR, self.states[rows])
         chunk = np.where(turn[..., None], self.chunks[rows] * CHUNK_MIRROR, self.chunks[rows])
-        frames = (torch.from_numpy(self._frames(camera, rows)) for camera in ("wrist", "front"))
-        wrist, front = (torch.where(flip[:, None, None, None], frame.flip(2), frame) for frame in frames)
-        return Batch(
-            wrist, front, torch.from_numpy(state), torch.from_numpy(chunk), torch.from_numpy(self.finished[rows])
-        )
+        ends = np.where(turn[..., None], self.ends[rows] * CHUNK_MIRROR[:2], self.ends[rows])
+        wrist, front = (torch.from_numpy(self._frames(camera, rows)) for camera in ("wrist", "front"))
+        for frame in (wrist, front):
+            frame[flip] = frame[flip].flip(2)
+        numbers = (torch.from_numpy(values) for values in (state, chunk, self.finished[rows], ends))
+        return Batch(wrist, front, *numbers)
 
     def _frames(self, camera: str, rows: np.ndarray) -> np.ndarray:
         """(B, 96, 96, 3) uint8."""
@@ -128,6 +135,13 @@ def relative_chunks(found: Cache) -> np.ndarray:
     return np.concatenate([place, turn, action[..., 9:]], -1).astype(np.float32)
 
 
+def ends(found: Cache) -> np.ndarray:
+    """Where the stroke begins and ends, (N, 2, 2) float32: xy in the tool's axes [m]."""
+    pose = found["observation.state"]
+    both = np.stack([found["label.start"], found["label.end"]], 1) - pose[:, None, :3]
+    return np.einsum("nij,nti->ntj", matrix_from_6d(pose[:, 3:]), both)[..., :2].astype(np.float32)
+
+
 def states(found: Cache) -> np.ndarray:
     """(N, STATE) float32, see `models.vision.state_vector`."""
     pose, velocity, wrench = (found[f"observation.{name}"] for name in ("state", "velocity", "wrench"))
@@ -140,7 +154,8 @@ def _lit(pictures: Tensor, generator: torch.Generator) -> Tensor:
     gain = 1 + 0.1 * torch.randn(n, 1, 1, 1, generator=generator) + 0.03 * torch.randn(n, 1, 1, 3, generator=generator)
     offset = 8 * torch.randn(n, 1, 1, 1, generator=generator)
     noise = 4 * torch.randn((16, *pictures.shape[1:]), generator=generator)  # sixteen patterns: drawing more is slow
-    return (pictures * gain + offset + noise[torch.randint(16, (n,), generator=generator)]).clamp(0, 255)
+    lit = pictures.float().mul_(gain).add_(offset)
+    return lit.add_(noise[torch.randint(16, (n,), generator=generator)]).clamp_(0, 255)
 
 
 def _pressed(state: Tensor, chunk: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from models.dp_policy import Network
 from models.loop import Loop, decisive
 from models.registry import make_codec
 from models.samples import Samples, varied
-from models.vision import Encoder
+from models.vision import Vision
 from operators.codec import Codec
 
 SPACES = ("latent60", "action60")
@@ -163,15 +163,15 @@ def cached_features(path: Path, samples: Samples, vision: Checkpoint) -> dict[st
         with safe_open(path, "pt") as file:
             if (file.metadata() or {}).get("key") == key:
                 return {name: file.get_tensor(name) for name in ("features", "chunks")}
-    encoder = Encoder(**vision.about["architecture"]).eval().requires_grad_(False)
-    vision.fill(encoder)
+    see = Vision(**vision.about["architecture"]).eval().requires_grad_(False)
+    vision.fill(see)
     generator = torch.Generator().manual_seed(0)
     features, chunks = [], []
     for rows in track(np.array_split(np.arange(len(samples)), 1 + len(samples) // 256), "features"):
         plain = [samples.batch(rows, torch.full((len(rows),), mirrored)) for mirrored in (False, True)]
         variants = [*plain, *(varied(batch, generator) for batch in plain)]
         with torch.inference_mode():
-            features.append(torch.stack([encoder(*batch[:3]).half() for batch in variants]))
+            features.append(torch.stack([see(*batch[:3]).half() for batch in variants]))
         chunks.append(torch.stack([batch.chunk for batch in variants]))
     found = {"features": torch.cat(features, 1), "chunks": torch.cat(chunks, 1)}
     path.parent.mkdir(parents=True, exist_ok=True)

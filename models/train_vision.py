@@ -1,27 +1,31 @@
 """Train the encoder all policies share (`rtr train-vision`): pictures and state -> the expert's next points.
 
-Labels: twelve points of the expert's chunk, every fourth row from row 3 on, in the tool's axes (smooth L1, scaled by
-POINT_SCALE), and whether the expert has begun to lift the pen for good (logistic loss). Augmentation: mirroring,
-light, pixel noise, noise on the state, another
-force of the pen. A tenth of the episodes is held out.
+Labels: twelve points of the expert's chunk, every fourth row from row 3 on, in the tool's axes, and where the stroke
+begins and ends (smooth L1, scaled by POINT_SCALE); whether the expert has begun to lift the pen for good (logistic
+loss). Augmentation: mirroring, light, pixel noise, noise on the state, another force of the pen. A tenth of the
+episodes is held out.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from models.checkpoint import FOLDER, read, write
+from models.checkpoint import FOLDER, write
 from models.diffusion import Average
 from models.loop import Loop, decisive
-from models.samples import Samples, varied
-from models.vision import Encoder, Head
+from models.muon import muon
+from models.samples import Batch, Samples, varied
+from models.vision import Vision
 
+PLAIN = "encoder.wrist.0", "encoder.front.0", "encoder.state.0", "head.out.3"  # first and last layers
 POINT_SCALE = 0.02  # m
-FINISHED_WEIGHT = 0.1
+ENDS_WEIGHT, FINISHED_WEIGHT = 0.2, 0.1
 DESCRIPTION = """Encodes front and wrist picture and the measured state for all learned policies; frozen while they
 are trained. Metrics are distances of the regressed path over the next 0.8 s to the expert's, on held-out and on
 trained episodes. It knows the simulated cameras at these places and no others."""
@@ -32,16 +36,18 @@ class TrainVision:
     """Train the picture encoder that every learned policy uses."""
 
     data: tuple[Path, ...] = (Path("datasets/write_board"),)
-    steps: int = 6000
+    steps: int = 6500
     batch: int = 96
-    rate: float = 1.2e-3
+    rate: float = 0.02
+    """Of Muon."""
+    adam_rate: float = 1.2e-3
+    """Of AdamW, for biases, norms, first and last layers."""
     width: int = 256
-    begin: Path | None = None
-    """A trained encoder to begin from."""
     seed: int = 0
     minutes: float = 10.0
     """Of this piece; the next run goes on."""
-    threads: int = 2
+    threads: int = 1
+    """Of the network; another one prepares the pictures."""
     out: Path = FOLDER
     state: Path = Path("out/training")
 
@@ -50,42 +56,36 @@ class TrainVision:
         torch.set_num_threads(self.threads)
         torch.manual_seed(self.seed)
         samples = Samples(*self.data)
-        encoder, head = Encoder(self.width), Head(self.width)
-        if self.begin:
-            read(self.begin).fill(encoder)
-        average = Average(encoder, Encoder(self.width))
-        average_head = Average(head, Head(self.width))
-        weights = [*encoder.parameters(), *head.parameters()]
-        optimiser = torch.optim.AdamW(weights, self.rate, weight_decay=0.02, fused=True)
+        vision = Vision(self.width)
+        average = Average(vision, Vision(self.width))
+        optimiser = muon(vision, self.rate, self.adam_rate, PLAIN)
+
+        batches = Ahead(lambda number: drawn(samples, self.batch, self.seed, number))
 
         def step(number: int, generator: torch.Generator) -> Tensor:
-            rows = samples.trained[torch.randint(len(samples.trained), (self.batch,), generator=generator).numpy()]
-            flip = torch.rand(self.batch, generator=generator) < 0.5
-            batch = varied(samples.batch(rows, flip), generator)
-            guessed, logit = head(encoder(*batch[:3]))
-            near = functional.smooth_l1_loss(guessed, points(batch.chunk), beta=0.05)
-            return near + FINISHED_WEIGHT * functional.binary_cross_entropy_with_logits(logit, batch.finished)
+            batch = batches(number)
+            labels = vision.head(vision.encoder(*batch[:3]))
+            path = functional.smooth_l1_loss(labels.points, points(batch.chunk), beta=0.05)
+            asked = batch.ends.isfinite()
+            miss = functional.smooth_l1_loss(labels.ends[asked], batch.ends[asked] / POINT_SCALE, beta=0.05)
+            lift = functional.binary_cross_entropy_with_logits(labels.finished, batch.finished)
+            return path + ENDS_WEIGHT * miss.nan_to_num() + FINISHED_WEIGHT * lift
 
-        def after() -> None:
-            average.update()
-            average_head.update()
-
-        modules = {"encoder": encoder, "head": head, "average": average.module, "average_head": average_head.module}
         state = self.state / "vision.safetensors"
         loop = Loop(
             "train vision",
             self.steps,
             state,
-            modules,
+            {"vision": vision, "average": average.module},
             optimiser,
             step,
             decisive(self),
             self.seed,
             self.minutes,
-            after,
+            average.update,
         )
         finished = loop.run()
-        metrics = {**errors(samples, average.module, average_head.module), "minutes": round(loop.seconds / 60, 1)}
+        metrics = {**errors(samples, average.module), "minutes": round(loop.seconds / 60, 1)}
         print(metrics)
         if finished:
             tensors = {k: v for k, v in average.module.state_dict().items() if k != "updates"}
@@ -100,12 +100,33 @@ class TrainVision:
         return finished
 
 
+class Ahead:
+    """Batches by their number; the next is made while one is used."""
+
+    def __init__(self, make: Callable[[int], Batch]):
+        self._make, self._pool = make, ThreadPoolExecutor(1)
+        self._number, self._next = -1, None
+
+    def __call__(self, number: int) -> Batch:
+        made = self._next if self._next and number == self._number else self._pool.submit(self._make, number)
+        batch = made.result()
+        self._number, self._next = number + 1, self._pool.submit(self._make, number + 1)
+        return batch
+
+
+def drawn(samples: Samples, size: int, seed: int, number: int) -> Batch:
+    """The batch of a step, which follows from seed and number alone."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+    rows = samples.trained[torch.randint(len(samples.trained), (size,), generator=generator).numpy()]
+    return varied(samples.batch(rows, torch.rand(size, generator=generator) < 0.5), generator)
+
+
 def points(chunk: Tensor) -> Tensor:
     """Chunks (B, 48, 10) -> every fourth position (B, 12, 3), scaled."""
     return chunk[:, 3::4, :3] / POINT_SCALE
 
 
-def errors(samples: Samples, encoder: nn.Module, head: nn.Module) -> dict[str, float]:
+def errors(samples: Samples, vision: Vision) -> dict[str, float]:
     """Distances [mm] between regressed and true points of held-out rows and of as many trained ones."""
     some = np.linspace(0, len(samples.trained) - 1, len(samples.held_out), dtype=int)
     found = {}
@@ -114,7 +135,7 @@ def errors(samples: Samples, encoder: nn.Module, head: nn.Module) -> dict[str, f
         for part in np.array_split(rows, max(1, len(rows) // 256)):
             batch = samples.batch(part, torch.zeros(len(part), dtype=torch.bool))
             with torch.inference_mode():
-                guessed, _ = head(encoder(*batch[:3]))
+                guessed = vision.head(vision.encoder(*batch[:3])).points
             distances.append(1e3 * POINT_SCALE * (guessed - points(batch.chunk)).norm(dim=-1))
         distance = torch.cat(distances)
         found[f"{name}_mm"] = round(float(distance.mean()), 3)

@@ -8,6 +8,8 @@ Mirroring: both cameras look along the base's and the tool's xz plane, so a pict
 scene with y turned round; `mirrored` turns round the state, `flip_chunk` the chunk.
 """
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import torch
@@ -88,16 +90,37 @@ class Encoder(nn.Module):
         return self.join(torch.cat([*seen, self.state(state)], 1))
 
 
+class Labels(NamedTuple):
+    """What the head says about features, in the tool's axes, scaled."""
+
+    points: Tensor  # (B, POINTS, 3) of the path to come
+    ends: Tensor  # (B, 2, 2) where the stroke begins and ends, xy
+    finished: Tensor  # (B,) logit: the pen has begun to leave the board for good
+
+
 class Head(nn.Module):
-    """Auxiliary labels from features (B, width): next points (B, 12, 3) [scaled], and (B,) logits of `finished`."""
+    """Labels from features (B, width)."""
 
     def __init__(self, width: int = 256):
         super().__init__()
-        self.out = nn.Sequential(nn.ReLU(), nn.Linear(width, 256), nn.ReLU(), nn.Linear(256, 3 * POINTS + 1))
+        self.out = nn.Sequential(nn.ReLU(), nn.Linear(width, 256), nn.ReLU(), nn.Linear(256, 3 * POINTS + 5))
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        out = self.out(features)
-        return out[:, :-1].unflatten(1, (POINTS, 3)), out[:, -1]
+    def forward(self, features: Tensor) -> Labels:
+        points, ends, finished = self.out(features).split([3 * POINTS, 4, 1], 1)
+        return Labels(points.unflatten(1, (POINTS, 3)), ends.unflatten(1, (2, 2)), finished[:, 0])
+
+
+class Vision(nn.Module):
+    """The frozen whole: pictures and states -> what a policy is conditioned on, (B, width + 3 POINTS + 4)."""
+
+    def __init__(self, width: int = 256):
+        super().__init__()
+        self.encoder, self.head = Encoder(width), Head(width)
+
+    def forward(self, wrist: Tensor, front: Tensor, state: Tensor) -> Tensor:
+        features = self.encoder(wrist, front, state)
+        labels = self.head(features)
+        return torch.cat([features, labels.points.flatten(1), labels.ends.flatten(1)], 1)
 
 
 class Residual(nn.Module):
