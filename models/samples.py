@@ -46,6 +46,8 @@ class Samples:
         self._caches = [open_cache(path) for path in data]
         self._starts = np.cumsum([0, *(len(found) for found in self._caches)])
         self.key = " ".join(found.key for found in self._caches)
+        lengths = np.concatenate([np.diff(found.starts) for found in self._caches])
+        self.episode = np.repeat(np.arange(len(lengths)), lengths)  # (N,) that each row is of
         self.states = np.concatenate([states(found) for found in self._caches])
         self.chunks = np.concatenate([relative_chunks(found) for found in self._caches])
         left = np.concatenate([found["label.ticks_left"] for found in self._caches])

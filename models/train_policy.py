@@ -14,6 +14,7 @@ import torch
 from rich.progress import track
 from safetensors import safe_open
 from safetensors.torch import save_file
+from scipy.signal import savgol_filter
 from torch import Tensor
 
 from models.checkpoint import FOLDER, Checkpoint, read, write
@@ -28,6 +29,7 @@ from operators.codec import Codec
 SPACES = ("latent60", "action60")
 DESCRIPTION = """A diffusion policy that writes a given stroke on a board, from two pictures and the measured state.
 Open-loop metrics are on held-out episodes. Trained in simulation only: not for a real robot."""
+SAVGOL = 15, 3  # rows and order of the filter a jerky chunk would be given
 PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
 
 
@@ -70,6 +72,7 @@ class _Training:
         self.encoder = vision.name
         samples = Samples(*config.data)
         self.trained, self.held_out = torch.from_numpy(samples.trained), samples.held_out
+        self.episode = samples.episode
         found = cached_features(config.state / "features.safetensors", samples, vision)
         self.features, self.chunks = found["features"], found["chunks"]
         self.codec = make_codec(config.codec) if config.space == "latent60" else None
@@ -117,17 +120,25 @@ class _Training:
 
     def save(self, name: str, part: float) -> None:
         """Write the averaged weights; those of a part of the steps stay beside the training state."""
-        metrics = {**self.open_loop(), "minutes": round(self.loop.seconds / 60, 1)}
         config = self.config
+        metrics = {**self.open_loop(), "minutes": round(self.loop.seconds / 60, 1)}
         about = {"kind": name, "task": "write_board", "space": config.space, "encoder": self.encoder}
         about |= {"codec": self.codec.name if self.codec else "", "samples": config.samples, "part": part}
         about |= {"metrics": metrics, "configuration": decisive(config), "description": DESCRIPTION}
+        if part == 1:
+            about["curve"] = {
+                f"{earlier:.0%}": read(self.part(name, earlier)).about["metrics"] for earlier in PARTS[:-1]
+            }
         tensors = {k: v for k, v in self.average.module.state_dict().items() if k != "updates"}
-        write(config.out / name if part == 1 else config.state / f"{name}_{round(100 * part)}", tensors, about)
-        print(name, part, metrics)
+        write(self.part(name, part), tensors, about)
+        print(f"{name} at {part:.0%}: {metrics}")
 
-    def open_loop(self, most: int = 2000) -> dict[str, float]:
-        """Of sampled chunks on held-out rows: deviation per axis [mm] and third difference [mm/tick^3]."""
+    def part(self, name: str, part: float) -> Path:
+        """Where the checkpoint at a part of the steps is written."""
+        return self.config.out / name if part == 1 else self.config.state / f"{name}_{round(100 * part)}"
+
+    def open_loop(self, most: int = 2000) -> dict[str, dict | float]:
+        """Of sampled chunks on held-out rows; with what a Savitzky-Golay filter makes of them."""
         rows = self.held_out[np.unique(np.linspace(0, len(self.held_out) - 1, most).astype(int))]
         generator = torch.Generator().manual_seed(1)
         found = []
@@ -136,17 +147,33 @@ class _Training:
             with torch.inference_mode():
                 values = self.average.module(self.features[0, part].float(), noise, self.config.samples).numpy()
             found.append(self.codec.decode(values) if self.codec else values)
-        xyz = 1e3 * np.concatenate(found)[..., :3]
-        true = 1e3 * self.chunks[0, rows, :, :3].numpy()
-        jerk = np.linalg.norm(np.diff(xyz, 3, axis=1), axis=-1)
+        xyz, true = 1e3 * np.concatenate(found)[..., :3], 1e3 * self.chunks[0, rows, :, :3].numpy()
+        filtered = np.asarray(savgol_filter(xyz, *SAVGOL, axis=1))
         distance = np.linalg.norm(xyz - true, axis=-1)
-        return {
-            "deviation_mm": round(float(np.abs(xyz - true).mean()), 4),
-            "distance_mm": round(float(distance.mean()), 4),
-            "distance_p95_mm": round(float(np.quantile(distance, 0.95)), 4),
-            "chunk_jerk_mm_per_tick3": round(float(jerk.mean()), 5),
-            "expert_jerk_mm_per_tick3": round(float(np.linalg.norm(np.diff(true, 3, axis=1), axis=-1).mean()), 5),
+        measured = {
+            "deviation_mm": np.abs(xyz - true),
+            "distance_mm": distance,
+            "chunk_jerk_mm_per_tick3": jerk(xyz),
+            "savgol_deviation_mm": np.abs(filtered - true),
+            "savgol_chunk_jerk_mm_per_tick3": jerk(filtered),
+            "expert_jerk_mm_per_tick3": jerk(true),
         }
+        means = {name: interval(values, self.episode[rows]) for name, values in measured.items()}
+        return means | {"distance_p95_mm": round(float(np.quantile(distance, 0.95)), 4)}
+
+
+def jerk(xyz: np.ndarray) -> np.ndarray:
+    """Third differences of positions (n, 48, 3), as norms (n, 45)."""
+    return np.linalg.norm(np.diff(xyz, 3, axis=1), axis=-1)
+
+
+def interval(values: np.ndarray, episode: np.ndarray) -> dict[str, float | list[float]]:
+    """Mean of values (n, ...) over all rows, and its 95 % interval, episodes (n,) being what is independent."""
+    each = values.reshape(len(values), -1).mean(1)
+    means = np.array([each[episode == number].mean() for number in np.unique(episode)])
+    half = 1.96 * means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else 0.0
+    mean = float(each.mean())
+    return {"mean": round(mean, 5), "ci95": [round(mean - half, 5), round(mean + half, 5)]}
 
 
 def encoded(codec: Codec | None, chunks: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 
@@ -12,9 +13,10 @@ from nodes._wire import Wire, settings
 from operators.frame import Frame
 from operators.latency import latency_ms
 from operators.messages import Episode, Plan, Proprio, Request
-from operators.policy import Observation, Policy, check_guide, observe
+from operators.policy import Observation, Policy, check_guide, observe, state_in_pictures
 from operators.settings import Settings
 
+RECENT = 32  # states kept to find the one a picture shows
 INPUTS = {
     "frame_front": Frame,
     "frame_wrist": Frame,
@@ -31,6 +33,8 @@ def main() -> None:
         policy = make_policy(config)
     except ValueError as error:
         sys.exit(str(error))
+    if policy.cameras and "simulation" in sys.modules:
+        sys.exit(f"expected POLICY={config.policy} to know the task from pictures alone, but it loads the simulation")
     run(Node(), config, policy)
 
 
@@ -66,7 +70,7 @@ class Seen:
         if isinstance(message, Episode):
             self._clear(message if message.phase == "start" else None)
         elif isinstance(message, Proprio):
-            self.proprio = message
+            self.recent.append(message)
         elif isinstance(message, Request):
             self.request = message
         elif isinstance(message, Plan):
@@ -80,17 +84,19 @@ class Seen:
         Raises:
             ValueError: a frame it needs is missing or too old; the request is refused.
         """
-        if self.episode is None or self.request is None or self.proprio is None:
+        if self.episode is None or self.request is None or not self.recent:
             return None
         request, self.request = self.request, None
         for camera in self._cameras:
             age_ms = (now_ns - self.frames[camera].t_ns) / 1e6 if camera in self.frames else float("inf")
             if age_ms > self._stale_ms:
                 raise ValueError(f"expected a frame of {camera} under {self._stale_ms:.0f} ms old, got {age_ms:.0f} ms")
-        return self.episode, request, observe(request, self.proprio, dict(self.frames), self.plan, self._guide)
+        state = state_in_pictures(self.recent, {camera: self.frames[camera] for camera in self._cameras})
+        return self.episode, request, observe(request, state, dict(self.frames), self.plan, self._guide)
 
     def _clear(self, episode: Episode | None) -> None:
-        self.episode, self.request, self.proprio, self.plan = episode, None, None, None
+        self.episode, self.request, self.plan = episode, None, None
+        self.recent: deque[Proprio] = deque(maxlen=RECENT)
         self.frames: dict[str, Frame] = {}
 
 

@@ -1,6 +1,6 @@
 """What a policy is: observation in, prediction out. Which one runs is chosen in models.registry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -60,6 +60,18 @@ def check_guide(policy: Policy, name: str, guide: str) -> None:
     if guide not in able:
         others = f"{name} can be guided by {', '.join(able)}" if able else f"{name} cannot be guided: use async_rtr.yml"
         raise ValueError(f"GUIDE={guide}: {GUIDES[guide]}; {others}")
+
+
+def state_in_pictures(recent: Sequence[Proprio], frames: Mapping[str, Frame]) -> Proprio:
+    """The state at which the pictures were taken: a picture is some ticks old when it arrives.
+
+    Where there are no pictures, and where all states kept are newer, it is the newest state.
+
+    Args:
+        recent: oldest first, at least one.
+    """
+    shown = min((frame.tick for frame in frames.values()), default=recent[-1].tick)
+    return next((state for state in reversed(recent) if state.tick <= shown), recent[-1])
 
 
 def observe(

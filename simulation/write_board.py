@@ -28,7 +28,7 @@ _TO_TOOL = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])  # t
 
 
 class WriteBoard:
-    """One episode: everything that is random follows from the seed.
+    """One episode: everything that is random follows from the seed; a `target` given takes the place of its stroke.
 
     Attributes:
         target: (n, 2) float32, the stroke in the board plane [m].
@@ -39,10 +39,10 @@ class WriteBoard:
 
     name = "write_board"
 
-    def __init__(self, seed: int, targets: str = "random"):
+    def __init__(self, seed: int, targets: str = "random", target: np.ndarray | None = None):
         rng = np.random.default_rng((seed, 0))
         self.seed = seed
-        self.target = stroke(targets, seed)
+        self.target = stroke(targets, seed) if target is None else target
         self.board_pose = _board_pose(rng)
         self._board = matrix_from_vector(self.board_pose[3:])
         self._rotation = self._board @ _TO_TOOL

@@ -41,6 +41,8 @@ class Evaluate:
     seed: int = EVALUATION_SEEDS
     """Of the first episode; the next has the next."""
     targets: str = "random"
+    sight: Literal["true", "black", "other_episode", "other_target"] = "true"
+    """What the policy's pictures show; other_target: another stroke is painted, and judged."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Write the metrics here: per name mean, 95 % interval, n."""
     trace: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -61,11 +63,12 @@ class Job:
     number: int
     seed: int
     trace: Path | None
+    sight: str = "true"
 
     @property
     def configuration(self) -> str:
         """Hash of everything that decides the outcome but the episode."""
-        return sha256(repr((self.config, self.mode, self.delay)).encode()).hexdigest()[:12]
+        return sha256(repr((self.config, self.mode, self.delay, self.sight)).encode()).hexdigest()[:12]
 
 
 def evaluate(options: Evaluate) -> dict[str, dict]:
@@ -78,7 +81,7 @@ def evaluate(options: Evaluate) -> dict[str, dict]:
     config = parse({**os.environ, **names})
     delay_cycles(options.delay, 0, 0, 0)
     jobs = [
-        Job(config, options.mode, options.delay, number, options.seed + number, options.trace)
+        Job(config, options.mode, options.delay, number, options.seed + number, options.trace, options.sight)
         for number in range(options.episodes)
     ]
     found = list(track(play_all(jobs, options.workers), f"{options.mode}, delay {options.delay}", len(jobs)))
@@ -154,7 +157,7 @@ def _plain(metrics: dict[str, dict]) -> dict[str, dict]:
 
 
 def settings_of(job: Job) -> dict[str, object]:
-    return {**vars(job.config), "mode": job.mode, "delay": job.delay}
+    return {**vars(job.config), "mode": job.mode, "delay": job.delay, "sight": job.sight}
 
 
 def show(metrics: dict[str, dict], title: str) -> None:
@@ -166,13 +169,13 @@ def show(metrics: dict[str, dict], title: str) -> None:
     Console().print(table)
 
 
-_rigs: dict[tuple[Settings, str], Lockstep] = {}
+_rigs: dict[tuple[Settings, str, str], Lockstep] = {}
 
 
 def _rig(job: Job) -> Lockstep:
     """One world a process, used again for every episode."""
-    key = (job.config, job.mode)
+    key = (job.config, job.mode, job.sight)
     if key not in _rigs:
         assert job.mode in MODES
-        _rigs[key] = Lockstep(job.config, job.mode)
+        _rigs[key] = Lockstep(job.config, job.mode, sight=job.sight)
     return _rigs[key]

@@ -23,6 +23,8 @@ from operators.schedule import Ask, Scheduling
 from operators.settings import Settings
 from simulation.tasks import make_task
 from simulation.world import World
+from simulation.write_board import WriteBoard
+from studies.sight import make_sight, painted
 
 MODES = ("sync", "async_naive", "async_rtr", "async_rtc")
 PERIOD_NS = 1_000_000_000 // HZ
@@ -38,6 +40,7 @@ class Lockstep:
     config: Settings
     mode: str
     world: World = field(default_factory=World)
+    sight: str = "true"  # one of SIGHTS: what the policy's pictures show
 
     def __post_init__(self):
         if self.mode not in MODES:
@@ -70,6 +73,9 @@ class _Episode:
         self.number = number
         self.episode = Episode(0, number, 0, "start", seed, config.task, config.targets, "", False)
         self.task = make_task(config.task, seed, config.targets)
+        if rig.sight == "other_target":
+            self.task = WriteBoard(seed, config.targets, painted(seed, config.targets))
+        self.sight = make_sight(rig.sight, seed, config.targets)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
         self.execution = Execution(JOINS[config.join], config.slowest, config.smooth)
@@ -180,8 +186,10 @@ class _Episode:
             return {}
         world, header = self.rig.world, (self.cycle, self.number, self.cycle * PERIOD_NS, self.tick)
         ink = world.ink, np.array(world.pen_down, np.int64)
-        scene = Scene(*header, world.qpos, self.task.board_pose, self.task.target, *ink)
-        draw = self.rig.renderer.render
+        true = Scene(*header, world.qpos, self.task.board_pose, self.task.target, *ink)
+        scene, draw = self.sight.scene(true), self.rig.renderer.render
+        black = np.zeros((self.rig.config.image_height, self.rig.config.image_width, 3), np.uint8)
         return {
-            camera: Frame(draw(scene, camera), *header[:2], self.tick, header[2]) for camera in self.rig.policy.cameras
+            camera: Frame(draw(scene, camera) if scene else black, *header[:2], self.tick, header[2])
+            for camera in self.rig.policy.cameras
         }

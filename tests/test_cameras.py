@@ -8,6 +8,7 @@ from nodes import camera_sim
 from operators.edge import Edge
 from operators.frame import Frame, frame_metadata, read_frame
 from operators.messages import BadMessage, pack
+from operators.policy import state_in_pictures
 from operators.settings import Settings
 from tests.replay import episode_messages, replay_node, told
 from tests.test_robot import SEED, start
@@ -61,11 +62,20 @@ def test_floats_are_no_pixels_and_the_edge_counts_them():
     assert edge.counts == {"frame_front schema": 1}
 
 
+def test_the_state_is_that_of_the_tick_the_older_picture_shows():
+    state = told(episode_messages("async_rtr"), "proprio")[0]
+    states = [state._replace(tick=tick, seq=seq) for seq, tick in enumerate((4, 5, 5, 6))]
+    frames = {name: Frame(PIXELS, 0, 0, tick, 0) for name, tick in (("front", 5), ("wrist", 6))}
+    assert state_in_pictures(states, frames) is states[2]
+    assert state_in_pictures(states, {}) is states[3]
+    assert state_in_pictures(states[3:], frames) is states[3]
+
+
 def test_a_policy_that_needs_frames_refuses_stale_ones():
     from nodes.policy import Seen
 
     messages = episode_messages("async_rtr")
-    seen = Seen(("front",), stale_ms=200)
+    seen = Seen(("front",), Settings(stale_ms=200))
     for topic in ("episode", "proprio", "request"):
         seen.receive(topic, told(messages, topic)[0])
     with pytest.raises(ValueError, match="expected a frame of front under 200 ms old, got inf ms"):
