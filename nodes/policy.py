@@ -11,7 +11,7 @@ from models.registry import make_policy
 from nodes._wire import Wire, settings
 from operators.frame import Frame
 from operators.latency import latency_ms
-from operators.messages import Episode, Proprio, Request
+from operators.messages import Episode, Proprio, Request, Turn
 from operators.policy import Observation, Policy
 from operators.settings import Settings
 
@@ -21,6 +21,7 @@ INPUTS = {
     "proprio": Proprio,
     "request": Request,
     "episode": Episode,
+    "turn": Turn,
 }
 
 
@@ -34,16 +35,16 @@ def main() -> None:
 
 
 def run(node: Node, config: Settings, policy: Policy) -> None:
-    wire = Wire(node, "policy", INPUTS)
+    wire = Wire(node, "policy", INPUTS, config.lockstep)
     seen, inference = Seen(policy.cameras, config.stale_ms), Inference(wire, config, policy)
     with ThreadPoolExecutor(max_workers=1) as worker:
         running: Future | None = None
         for source, message in wire.messages():
             seen.receive(source, message)
-            if running and running.done():
+            if running and (running.done() or (config.lockstep and seen.request)):
                 running.result()  # an error in the worker ends the process
                 running = None
-            job = None if running else wire.attempt("stale frame", seen.take, time.monotonic_ns())
+            job = None if running else wire.attempt("stale frame", seen.take, seen.now_ns(config.clock))
             if job:
                 running = worker.submit(inference.run, *job)
         inference.stopping.set()
@@ -65,6 +66,10 @@ class Seen:
             self.request = message
         elif isinstance(message, Frame):
             self.frames[source.removeprefix("frame_")] = message
+
+    def now_ns(self, clock: str) -> int:
+        """The time against which frames are old: in a recording that of the newest measurement."""
+        return self.proprio.t_ns if clock == "rig" and self.proprio else time.monotonic_ns()
 
     def take(self, now_ns: int) -> tuple[Episode, Request, Observation] | None:
         """The job for the worker if there is one; its request is then answered.
