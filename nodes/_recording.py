@@ -9,15 +9,10 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
+from nodes._ordered import number
 from recordings.drec import Writer, encode, pack_frame
 
 LIMIT = 256 << 20  # bytes that may wait for the disk; what comes on top is lost and counted
-
-
-def sources(config: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Input id -> (node, output), from a node's configuration."""
-    wired = {name: edge if isinstance(edge, str) else edge["source"] for name, edge in config.get("inputs", {}).items()}
-    return {name: (source.split("/", 1)[0], source.split("/", 1)[1]) for name, source in wired.items()}
 
 
 class Recording:
@@ -66,10 +61,8 @@ class Recording:
 
     def _count(self, topic: str, array: Any, about: dict[str, Any]) -> None:
         """Notice gaps in the senders' own numbers, where they number."""
-        seq = about.get("seq")
-        if seq is None and getattr(array.type, "num_fields", 0) and array.type.field(0).name == "seq" and len(array):
-            seq = array.field(0)[0].as_py()
-        if isinstance(seq, int):
+        seq = number({"value": array, "metadata": about})
+        if seq >= 0:
             self.lost[topic] += max(0, seq - self._seq.get(topic, seq) - 1)
             self._seq[topic] = seq
 

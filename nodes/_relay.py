@@ -1,42 +1,106 @@
-"""Passing on what other processes say, and waiting for it: what playback needs of a wire beyond reading it."""
+"""Sending a recording and passing on what other processes say: what playback needs of a wire beyond reading it."""
 
 import time
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from nodes._ordered import number
 from nodes._wire import Wire
-from operators.messages import ActionChunk, Chunk, Fault, Plan, Request, pack
-from recordings.drec import Message
+from operators.messages import HZ, ActionChunk, Chunk, Episode, Fault, Plan, Proprio, Request, pack
+from operators.order import Trail
 
 RELAYED = {"plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk}
 AGAIN_NS = 1_000_000_000
-AHEAD = 2  # ticks: a plan is on its way for so long
+REMEMBERED = 400  # messages sent again when nobody answers: more than go out while a chunk is awaited
+
+FEW = 16
+
+
+class Sender:
+    """Sends, in lockstep with a turn after each message. One for the whole run.
+
+    Attributes:
+        repeated: measurements sent once more than recorded, so far: later ones are numbered so much higher.
+    """
+
+    def __init__(self, node: Any, wire: Wire, lockstep: bool):
+        self.node, self.wire, self.repeated = node, wire, 0
+        self._trail = Trail() if lockstep else None
+        self._recent: deque[tuple[str, pa.Array, dict, tuple]] = deque(maxlen=REMEMBERED)
+
+    def send(self, output: str, array: pa.Array, metadata: dict[str, Any] | None = None) -> None:
+        about = metadata or {}
+        self.node.send_output(output, array, about)
+        if self._trail is not None:
+            first, topics, numbers = self._trail.add(output, number({"value": array, "metadata": about}))
+            turn = first, topics, np.array(numbers)
+            self._recent.append((output, array, about, turn))
+            self.wire.send("turn", *turn)
+
+    def again(self) -> None:
+        """Lockstep: send what may have been lost once more; who has it drops it."""
+        for output, array, about, turn in self._recent:
+            self.node.send_output(output, array, about)
+            self.wire.send("turn", *turn)
+
+    def settled(self) -> None:
+        """Lockstep: everybody has answered, so nothing before was lost but the newest messages."""
+        while len(self._recent) > FEW:
+            self._recent.popleft()
 
 
 class Relay:
-    """Messages go out as they came in, numbers and stamps included."""
+    """One episode's messages to and fro; they go out as they came in, numbers and stamps included."""
 
-    def __init__(self, node: Any, wire: Wire):
-        self.node, self.wire = node, wire
+    def __init__(self, sender: Sender, speed: float):
+        self.sender, self.wire, self._speed = sender, sender.wire, speed
         self.inbox: dict[type, Any] = {}
         self.out, self.reached = -1, -1  # chunk that is out; the plan's tick, -1 before the first
+        self.last: Proprio | None = None  # newest measurement sent
+
+    def measure(self, proprio: Proprio) -> Proprio:
+        """Send a measurement, numbered on behind those that were repeated."""
+        shift = self.sender.repeated
+        self.last = proprio
+        sent = proprio._replace(seq=proprio.seq + shift, cycle=proprio.cycle + shift)
+        self.sender.send("proprio", pack(sent))
+        return sent
+
+    def measure_again(self) -> Proprio:
+        """The recording stands, cycles go on."""
+        assert self.last is not None
+        self.sender.repeated += 1
+        return self.measure(self.last)
 
     def _pass(self, output: str, message: tuple) -> None:
-        self.node.send_output(output, pack(message))
+        self.sender.send(output, pack(message))
 
-    def _wait(self, kind: type, at_most_ns: int = 0) -> Any | None:
+    def _heard(self, timeout: float = 0.1) -> Iterator[tuple[str, Any]]:
+        """What comes; episodes are passed on at once."""
+        for source, message in self.wire.messages(timeout):
+            if isinstance(message, Episode):
+                self._pass("episode", message)
+            yield source, message
+
+    def _wait(self, kind: type) -> Any | None:
         """The next message of a kind; None when it will not come: a process told a fault, or the run is over."""
         begun = time.monotonic_ns()
         if kind in self.inbox:
             return self.inbox.pop(kind)
-        for _, message in self.wire.messages():
+        for _, message in self._heard():
             if isinstance(message, kind):
                 return message
             if isinstance(message, Fault) and kind in (Chunk, ActionChunk):
                 return None
             if isinstance(message, tuple):
                 self.inbox[type(message)] = message
-            if at_most_ns and time.monotonic_ns() - begun > at_most_ns:
-                return None
+            if time.monotonic_ns() - begun > AGAIN_NS:
+                self.sender.again()
+                begun = time.monotonic_ns()
         return None
 
     def _relay_until(self, due_ns: int) -> None:
@@ -44,25 +108,26 @@ class Relay:
             self._relay(left / 1e9)
 
     def _hold(self, tick: int) -> int:
-        """While a chunk is out, the recording does not run ahead of the plan; for how long it had to wait [ns]."""
+        """The recording does not run ahead of the plan, whose rows are due at its ticks; how long it waited [ns]."""
         begun = time.monotonic_ns()
-        while (
-            self.wire.open and tick > self.reached + AHEAD and (self.out >= 0 or time.monotonic_ns() - begun < AGAIN_NS)
-        ):
-            self._relay(0.1)
+        while self.wire.open and tick > self.reached and (self.out >= 0 or time.monotonic_ns() - begun < AGAIN_NS):
+            self._relay_until(time.monotonic_ns() + round(1e9 / HZ / self._speed))
+            if tick > self.reached:
+                self.measure_again()
         return time.monotonic_ns() - begun
 
-    def _shake_hands(self, content: Message) -> int:
-        """Send the first sample until its plan is back; for how long it had to wait [ns]."""
+    def _shake_hands(self, start: Episode) -> int:
+        """Send episode and first sample until a plan is back; how long it waited [ns]."""
         begun = time.monotonic_ns()
         while self.wire.open and self.reached < 0:
-            self._relay(0.2)
+            self._relay_until(time.monotonic_ns() + 200_000_000)
             if self.reached < 0:
-                self.node.send_output("proprio", content.array, content.metadata)
+                self._pass("episode", start)
+                self.measure_again()
         return time.monotonic_ns() - begun
 
     def _relay(self, timeout: float) -> None:
-        source, message = next(self.wire.messages(timeout), ("", None))
+        source, message = next(self._heard(timeout), ("", None))
         if isinstance(message, Plan):
             self.reached = message.tick
         if isinstance(message, Request):

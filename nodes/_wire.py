@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from dora import Node
 
+from nodes._ordered import Ordered
 from operators.edge import Edge
 from operators.frame import frame_metadata
 from operators.settings import Settings, parse
@@ -41,7 +42,7 @@ class Wire:
         failed: nodes that dora reported as failed.
     """
 
-    def __init__(self, node: Node, name: str, inputs: dict[str, type]):
+    def __init__(self, node: Node, name: str, inputs: dict[str, type], ordered: bool = False):
         self._node: Any = node  # its type stubs lack `drain` and `send_output_raw`
         self.name = name
         config = node.node_config()
@@ -51,6 +52,7 @@ class Wire:
         self.open = True
         self.failed: list[str] = []
         self._lock = Lock()
+        self._order = Ordered(config) if ordered else None
 
     @property
     def episode(self) -> int:
@@ -60,8 +62,12 @@ class Wire:
         """Wait for messages until the run is over; (input, message), every `timeout` seconds at least ("", None)."""
         while self.open:
             event = self._node.next(timeout)
-            received = self._read(event) if event else self._close()
-            yield received or ("", None)
+            if event is None:
+                self._close()
+                yield "", None
+                continue
+            for each in self._order.take(event) if self._order else (event,):
+                yield self._read(each) or ("", None)
 
     def drain(self) -> Iterator[tuple[str, Any]]:
         """Whatever has come, without waiting."""

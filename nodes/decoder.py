@@ -10,8 +10,9 @@ from models.registry import make_codec
 from nodes._clock import DECODER, realtime
 from nodes._wire import Wire, settings
 from operators.decode import Decoding
+from operators.messages import Turn
 
-INPUTS = Decoding.INPUTS
+INPUTS = {**Decoding.INPUTS, "turn": Turn}
 
 
 def main() -> None:
@@ -21,11 +22,11 @@ def main() -> None:
         decoding = Decoding(config, make_codec)  # before Node(): loading takes seconds in which nothing would be read
     except ValueError as error:
         sys.exit(str(error))
-    run(Node(), decoding)
+    run(Node(), decoding, config.lockstep)
 
 
-def run(node: Node, decoding: Decoding) -> None:
-    wire = Wire(node, "decoder", INPUTS)
+def run(node: Node, decoding: Decoding, ordered: bool = False) -> None:
+    wire = Wire(node, "decoder", INPUTS, ordered)
     realtime(DECODER)  # a late hand-over is a wider seam
     for _, message in wire.messages():
         decoded = wire.attempt("chunk dropped", decoding.receive, message, time.monotonic_ns)

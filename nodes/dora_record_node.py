@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dora import Node
 
-from nodes._recording import Recording, sources
+from nodes._ordered import sources
+from nodes._recording import Recording
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from operators.settings import Settings
 from recordings.trace import save
 
 HEARD = ("proprio", "scene", "score", "command", "plan", "request", "chunk", "action_chunk")
-NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor", "recorder")
+NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor", "recorder", "playback")
 INPUTS = {
     "frame_front": Frame,
     "frame_wrist": Frame,

@@ -7,10 +7,10 @@ from nodes._clock import EXECUTOR, cycles, realtime
 from nodes._wire import Wire, settings
 from operators.execution import Execution
 from operators.join import JOINS
-from operators.messages import HZ, ActionChunk, Episode, Proprio, Request
+from operators.messages import HZ, ActionChunk, Episode, Proprio, Request, Turn
 from operators.settings import Settings
 
-INPUTS = {"action_chunk": ActionChunk, "proprio": Proprio, "request": Request, "episode": Episode}
+INPUTS = {"action_chunk": ActionChunk, "proprio": Proprio, "request": Request, "episode": Episode, "turn": Turn}
 
 
 class Executor:
@@ -61,7 +61,7 @@ def main() -> None:
 
 def run(node: Node, config: Settings) -> None:
     """With CLOCK=own at 60 Hz; with CLOCK=rig one cycle for each proprio received, stamped with its time."""
-    wire = Wire(node, "executor", INPUTS)
+    wire = Wire(node, "executor", INPUTS, config.lockstep)
     executor = Executor(wire, config)
     if config.clock == "rig":
         for source, message in wire.messages():

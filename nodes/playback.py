@@ -1,23 +1,23 @@
 """Plays a recording in the place of robot and cameras: at its own pace, at SPEED times it, or in lockstep (SPEED=0).
 
-What the other processes tell each other goes through here (see dataflows/playback.yml). So in lockstep every process
-hears everything in one order, whatever the machine is doing, and two runs are equal bit by bit.
+What the other processes tell each other goes through here (see dataflows/playback.yml). In lockstep each message is
+followed by a `turn`, by which every process takes its inputs in one order, whatever the machine is doing: two runs are
+equal bit by bit.
 """
 
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dora import Node
 
-from nodes._relay import AGAIN_NS, RELAYED, Relay
+from nodes._relay import RELAYED, Relay, Sender
 from nodes._wire import ROOT, Wire, settings
-from operators.messages import ActionChunk, Chunk, Episode, Fault, Plan, Proprio, Request, unpack
+from operators.messages import ActionChunk, Chunk, Episode, Fault, Plan, Proprio, Request, pack, unpack
 from operators.schedule import Scheduling
 from operators.settings import Settings
-from recordings.drec import Damage, Message, Reader
+from recordings.drec import Damage, Reader
 from recordings.migrations import migrated
 from recordings.timeline import Timeline, read_timeline
 from recordings.trim import episode_of
@@ -25,6 +25,7 @@ from recordings.trim import episode_of
 PLAYED = ("proprio", "frame_front", "frame_wrist")
 INPUTS = {**RELAYED, "episode": Episode, "policy_fault": Fault, "decoder_fault": Fault}
 SETTLING_S = 0.5
+PATIENCE = 240  # cycles the recording stands for a plan that does not move on
 
 
 def main() -> None:
@@ -46,63 +47,78 @@ def main() -> None:
 
 def run(node: Node, config: Settings, path: Path, timeline: Timeline) -> None:
     wire = Wire(node, "playback", INPUTS)
+    sender = Sender(node, wire, config.lockstep)
     for _, message in wire.messages():
+        if isinstance(message, Episode):
+            sender.send("episode", pack(message))
         if isinstance(message, Episode) and message.phase == "start":
-            time.sleep(SETTLING_S)  # until everybody has heard of the episode
+            time.sleep(SETTLING_S)  # the first messages of a run come late
             with Reader(path) as reader:
-                Playback(node, wire, config, timeline).play(reader)
+                Playback(sender, config, timeline, message).play(reader)
 
 
 class Playback(Relay):
     """One episode."""
 
-    def __init__(self, node: Any, wire: Wire, config: Settings, timeline: Timeline):
-        super().__init__(node, wire)
-        self.config, self.timeline = config, timeline
-        self.episode, self.tick = wire.episode, 0
+    def __init__(self, sender: Sender, config: Settings, timeline: Timeline, start: Episode):
+        super().__init__(sender, config.speed or 1.0)
+        self.config, self.timeline, self.start = config, timeline, start
         self.mirror = Scheduling(config, sync=False)  # whether the scheduler will ask, it alone could not say in time
         self.sample, self.due = 0, 0  # proprio sent; at which of them the chunk that is out is due
+        self.patience = PATIENCE
 
     def play(self, reader: Reader) -> None:
         """Send the samples of this episode, then tell that it is done."""
         begun, first = time.monotonic_ns(), None
         for record in reader:
             content = reader.message(record) if record.output in PLAYED else None
-            if content is None or episode_of(content) != self.episode:
+            if content is None or episode_of(content) != self.start.episode:
                 continue
-            content = content._replace(array=migrated(record.output, content.array))
             first = record.offset_ns if first is None else first
             if self.config.speed:
                 self._relay_until(begun + round((record.offset_ns - first) / self.config.speed))
-                if record.output == "proprio":
-                    begun += self._hold(content.array.field("tick")[0].as_py())
-            if not self.wire.open or self.wire.episode != self.episode:
+            if not self.wire.open or self.wire.episode != self.start.episode:
                 return
-            self.node.send_output(record.output, content.array, content.metadata)
-            if record.output == "proprio":
-                self.sample += 1
-                self.tick = content.array.field("tick")[0].as_py()
-                if not self.config.speed:
-                    self._step(unpack(Proprio, content.array), content)
-                elif self.sample == 1:
-                    begun += self._shake_hands(content)
+            if record.output != "proprio":
+                self.sender.send(record.output, content.array, content.metadata)
+                continue
+            proprio = unpack(Proprio, migrated("proprio", content.array))
+            if self.config.speed:
+                begun += self._go_on(proprio)
+            else:
+                self._catch_up(proprio.tick)
+                self._step(self.measure(proprio))
         if self.config.speed:
             self._relay_until(time.monotonic_ns() + 100_000_000)
-        self.wire.send("score", self.tick, True, False, [], np.zeros(0))
+        self.wire.send("score", self.last.tick if self.last else 0, True, False, [], np.zeros(0))
 
-    def _step(self, proprio: Proprio, content: Message) -> None:
+    def _go_on(self, proprio: Proprio) -> int:
+        """At its own pace or faster: send a sample; for how long the recording had to stand [ns]."""
+        stood = self._hold(proprio.tick) if self.last else 0
+        first = self.last is None
+        self.measure(proprio)
+        return stood + (self._shake_hands(self.start) if first else 0)
+
+    def _catch_up(self, tick: int) -> None:
+        """Lockstep: while the plan is behind the recording, cycles go on and the recording stands."""
+        while self.wire.open and self.last and tick > self.reached and self.patience:
+            self._step(self.measure_again())
+            self.patience = self.patience - 1 if tick > self.reached else PATIENCE
+
+    def _step(self, proprio: Proprio) -> None:
         """Lockstep: wait for the plan of this sample, and for whatever comes of it before the next."""
+        self.sample += 1
         plan = None
         while self.wire.open and (plan is None or plan.cycle != proprio.cycle):
-            plan = self._wait(Plan, AGAIN_NS)
-            if plan is None and self.sample == 1:
-                self.node.send_output("proprio", content.array, content.metadata)  # it came before the episode
+            plan = self._wait(Plan)
         if plan is None:
             return
+        self.reached = plan.tick
         self._pass("plan", plan)
         if self.mirror.receive(plan) and (request := self._wait(Request)):
             self._pass("request", request)
-            delay = self.config.delay if self.config.delay >= 0 else self.timeline.delay(self.episode, request.chunk_id)
+            episode = self.start.episode
+            delay = self.config.delay if self.config.delay >= 0 else self.timeline.delay(episode, request.chunk_id)
             self.out, self.due = request.chunk_id, self.sample + max(delay, 1) - 1
         if self.out >= 0 and self.sample >= self.due:
             chunk = self._wait(Chunk)
@@ -112,6 +128,7 @@ class Playback(Relay):
             if chunk:
                 self._pass("chunk", chunk)
                 if rows := self._wait(ActionChunk):
+                    self.sender.settled()
                     self._pass("action_chunk", rows)
                     self.mirror.receive(rows)
 

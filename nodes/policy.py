@@ -12,7 +12,7 @@ from models.registry import make_policy
 from nodes._wire import Wire, settings
 from operators.frame import Frame
 from operators.latency import latency_ms
-from operators.messages import Episode, Plan, Proprio, Request
+from operators.messages import Episode, Plan, Proprio, Request, Turn
 from operators.policy import Observation, Policy, check_guide, observe, state_in_pictures
 from operators.settings import Settings
 
@@ -24,6 +24,7 @@ INPUTS = {
     "request": Request,
     "executed": Plan,
     "episode": Episode,
+    "turn": Turn,
 }
 
 
@@ -39,7 +40,7 @@ def main() -> None:
 
 
 def run(node: Node, config: Settings, policy: Policy) -> None:
-    wire = Wire(node, "policy", INPUTS)
+    wire = Wire(node, "policy", INPUTS, config.lockstep)
     if "executed" in wire.inputs:
         try:
             check_guide(policy, config.policy, config.guide)
@@ -50,10 +51,10 @@ def run(node: Node, config: Settings, policy: Policy) -> None:
         running: Future | None = None
         for source, message in wire.messages():
             seen.receive(source, message)
-            if running and running.done():
+            if running and (running.done() or (config.lockstep and seen.request)):
                 running.result()  # an error in the worker ends the process
                 running = None
-            job = None if running else wire.attempt("stale frame", seen.take, time.monotonic_ns())
+            job = None if running else wire.attempt("stale frame", seen.take, seen.now_ns(config.clock))
             if job:
                 running = worker.submit(inference.run, *job)
         inference.stopping.set()
@@ -77,6 +78,10 @@ class Seen:
             self.plan = message
         elif isinstance(message, Frame):
             self.frames[source.removeprefix("frame_")] = message
+
+    def now_ns(self, clock: str) -> int:
+        """The time against which frames are old: in a recording that of the newest measurement."""
+        return self.recent[-1].t_ns if clock == "rig" and self.recent else time.monotonic_ns()
 
     def take(self, now_ns: int) -> tuple[Episode, Request, Observation] | None:
         """The job for the worker if there is one; its request is then answered.

@@ -5,13 +5,14 @@ import sys
 
 from dora import Node
 
-from nodes._recording import Recording, sources
+from nodes._ordered import sources
+from nodes._recording import Recording
 from nodes._wire import ROOT, Wire, settings
 from operators.frame import Frame
 from operators.messages import TOPICS, Episode, Fault
 from operators.settings import Settings
 
-NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor")
+NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor", "playback")
 INPUTS = {
     "frame_front": Frame,
     "frame_wrist": Frame,

@@ -3,10 +3,11 @@
 from dora import Node
 
 from nodes._wire import Wire, settings
+from operators.messages import Turn
 from operators.schedule import Scheduling
 from operators.settings import Settings
 
-INPUTS = Scheduling.INPUTS
+INPUTS = {**Scheduling.INPUTS, "turn": Turn}
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
 
 
 def run(node: Node, config: Settings) -> None:
-    wire = Wire(node, "scheduler", INPUTS)
+    wire = Wire(node, "scheduler", INPUTS, config.lockstep)
     scheduling = Scheduling(config, sync="chunk_done" in wire.inputs)
     for _, message in wire.messages():
         ask = scheduling.receive(message)

@@ -194,6 +194,17 @@ class Stats(NamedTuple):
     value: Reals
 
 
+class Turn(NamedTuple):
+    """Lockstep playback: the newest messages it sent, in their order. Receivers take their inputs in it."""
+
+    seq: Integer
+    episode: Integer
+    t_ns: Integer
+    first: Integer  # how many messages were sent before the first that is named here
+    topic: Texts
+    number: Integers  # `seq` of each
+
+
 class Topic(NamedTuple):
     message: Any
     rate: str  # for people: how often it is sent
@@ -213,6 +224,7 @@ TOPICS = {
     "score": Topic(Score, "10 Hz", True),
     "fault": Topic(Fault, "when it happens", True),
     "stats": Topic(Stats, "1 Hz", True),
+    "turn": Topic(Turn, "lockstep: after each message", False),
 }
 
 M = TypeVar("M", bound=tuple)

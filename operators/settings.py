@@ -18,6 +18,9 @@ def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...]
     return field(default=default, metadata=metadata)
 
 
+LOCKSTEP = "playback, scheduler, policy, decoder, executor"
+
+
 @dataclass(frozen=True)
 class Settings:
     """One field a variable; the variable's name is the field's in capitals."""
@@ -62,13 +65,16 @@ class Settings:
     record: str = _variable("", "recorder", "file to record the run into, *.drec; empty = none")
     record_frames: str = _variable("raw", "recorder", "how frames are kept in it", ("raw", "zstd"))
     recording: str = _variable("", "playback", "file to play in the place of robot and cameras, *.drec")
-    speed: float = _variable(
-        1.0, "playback", "how fast; 0 = lockstep: each sample waits for the plan of the one before"
-    )
+    speed: float = _variable(1.0, LOCKSTEP, "how fast; 0 = lockstep: each sample waits for the plan of the one before")
     delay: int = _variable(
         -1, "playback", "SPEED=0: cycles from request to chunk; -1 = those of the recording", least=-1
     )
     out: str = _variable("out", "evaluator", "folder for report, video and traces")
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether a recording is played in lockstep, so that inputs are taken in the order playback tells."""
+        return self.clock == "rig" and self.speed == 0
 
 
 def parse(environ: Mapping[str, str]) -> Settings:

@@ -16,7 +16,7 @@ PLAYBACK = {"RECORDING", "SPEED", "DELAY"}  # read where a recording is played
 DIFFERENT = {  # graph -> variable -> its default there
     "async_rtc.yml": {"POLICY": "expert_flow"},  # the expert has no sampler to guide
     **{
-        name: {"CLOCK": "rig", "LATENCY_MS": "0", "STALE_MS": "999999999"}  # the clock is the recording's
+        name: {"CLOCK": "rig", "LATENCY_MS": "0"}  # the clock is the recording's
         for name in ("playback.yml", "compare_open_loop.yml")
     },
 }
@@ -100,7 +100,7 @@ def test_playback_replaces_robot_and_cameras_and_passes_on_what_the_others_say()
     kept = {(node, port) for node, port, _ in played}
     assert ports <= kept and {node for node, _ in kept} == {node for node, _, _ in live} - replaced | {"playback"}
     for node, port, source in played:
-        if node in ("scheduler", "policy", "decoder", "executor") and port != "episode":
+        if node in ("scheduler", "policy", "decoder", "executor"):
             assert source == f"playback/{'plan' if port == 'executed' else port}"
 
 

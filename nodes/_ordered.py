@@ -1,0 +1,47 @@
+"""Takes dora events in the order a sender tells on its topic `turn`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from operators.messages import BadMessage, Turn, unpack
+from operators.order import Order
+
+TURN = "turn"
+
+
+def sources(config: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Input id -> (node, output), from a node's configuration."""
+    wired = {name: edge if isinstance(edge, str) else edge["source"] for name, edge in config.get("inputs", {}).items()}
+    return {name: (source.split("/", 1)[0], source.split("/", 1)[1]) for name, source in wired.items()}
+
+
+def number(event: dict[str, Any]) -> int:
+    """The sender's number of a message: in its metadata, or its first column."""
+    seq, array = event["metadata"].get("seq"), event["value"]
+    if seq is None and getattr(array.type, "num_fields", 0) and array.type.field(0).name == "seq" and len(array):
+        seq = array.field(0)[0].as_py()
+    return seq if isinstance(seq, int) else -1
+
+
+class Ordered:
+    """Messages of the sender of `turn` wait for their turn; everything else passes at once."""
+
+    def __init__(self, config: dict[str, Any]):
+        wired = sources(config)
+        sender = wired[TURN][0]
+        self._topics = {name: output for name, (node, output) in wired.items() if node == sender and name != TURN}
+        self._order = Order(set(self._topics.values()))
+
+    def take(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """An event came; those whose turn it is now."""
+        if event["type"] != "INPUT":
+            yield event
+        elif event["id"] == TURN:
+            try:
+                yield from self._order.turn(unpack(Turn, event["value"]))
+            except BadMessage:
+                yield event  # the edge names what is wrong with it
+        elif event["id"] in self._topics and (seq := number(event)) >= 0:
+            yield from self._order.hold(self._topics[event["id"]], seq, event)
+        else:
+            yield event

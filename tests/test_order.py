@@ -1,0 +1,77 @@
+"""One order for several topics: whatever arrives when, lost or sent again, each receiver takes it alike."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes._ordered import Ordered
+from operators.messages import Turn, pack
+from operators.order import KEPT, Order, Trail
+
+TOPICS = ("plan", "proprio", "frame_front", "chunk")
+
+
+def sent(names: list[str]) -> list[tuple[str, int, Turn]]:
+    """What goes out: topic, number, and the turn after it."""
+    trail, counts, out = Trail(), Counter[str](), []
+    for name in names:
+        first, topics, numbers = trail.add(name, counts[name])
+        out.append((name, counts[name], Turn(0, 0, 0, first, topics, np.array(numbers))))
+        counts[name] += 1
+    return out
+
+
+@given(st.lists(st.sampled_from(TOPICS), max_size=40), st.randoms(use_true_random=False), st.data())
+def test_whatever_the_arrival_the_order_is_the_senders(names, chance, data):
+    heard = set(data.draw(st.sets(st.sampled_from(TOPICS))))
+    messages = sent(names)
+    arrivals = [("message", m) for m in messages if m[0] in heard] + [("turn", m) for m in messages]
+    chance.shuffle(arrivals)
+    again = [*arrivals, *chance.sample(arrivals, len(arrivals) // 3)]  # some of it is sent twice
+    order, taken = Order(heard), []
+    for kind, (topic, number, turn) in again:
+        taken += order.turn(turn) if kind == "turn" else order.hold(topic, number, (topic, number))
+    assert taken == [(topic, number) for topic, number, _ in messages if topic in heard]
+
+
+def test_a_lost_turn_is_made_up_for_by_the_next():
+    messages, order, taken = sent(["plan"] * KEPT), Order({"plan"}), []
+    for topic, number, _ in messages:
+        taken += order.hold(topic, number, number)
+    assert taken == [] and [*order.turn(messages[-1][2])] == list(range(KEPT))
+
+
+def test_what_has_not_come_holds_back_what_follows():
+    (plan, proprio), order = sent(["plan", "proprio"]), Order({"plan", "proprio"})
+    assert [*order.turn(proprio[2])] == [] and [*order.hold("proprio", 0, "proprio")] == []
+    assert [*order.hold("plan", 0, "plan")] == ["plan", "proprio"]
+    assert [*order.hold(*plan[:2], "plan again")] == []
+
+
+def event(source: str, **record: object) -> dict:
+    return {"type": "INPUT", "id": source, "value": pa.array([record]), "metadata": {}}
+
+
+def test_inputs_are_known_by_their_source_and_others_pass_at_once():
+    wired = {
+        "executed": "playback/plan",
+        "turn": {"source": "playback/turn", "queue_size": 1},
+        "other": "robot/proprio",
+    }
+    ordered = Ordered({"inputs": wired})
+    assert [*ordered.take({"type": "STOP"})] == [{"type": "STOP"}]
+    assert [*ordered.take(event("other", seq=5))] == [event("other", seq=5)]
+    plan, ((_, _, turn),) = event("executed", seq=0), sent(["plan"])
+    assert [*ordered.take(plan)] == []
+    assert [*ordered.take({"type": "INPUT", "id": "turn", "value": pack(turn), "metadata": {}})] == [plan]
+
+
+def test_a_bad_turn_is_left_to_the_edge():
+    ordered = Ordered({"inputs": {"turn": "playback/turn"}})
+    assert [*ordered.take(event("turn", seq=1))] == [event("turn", seq=1)]
+    with pytest.raises(KeyError):
+        Ordered({"inputs": {}})
