@@ -99,10 +99,11 @@ def _trainings() -> dict[str, Any]:
     from models.train_policy import TrainPolicy
     from models.train_vae import TrainVae
     from models.train_vision import TrainVision
+    from studies.curve import Curve
     from studies.models import Models
 
     trainings = {"train-vae": TrainVae, "train-vision": TrainVision, "train-policy": TrainPolicy}
-    return {**trainings, "models": Models}
+    return {**trainings, "models": Models, "curve": Curve}
 
 
 if __name__ == "__main__":
