@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Job:
     number: int
     seed: int
     trace: Path | None
+    timed: bool = False  # tell how long computation took; it changes nothing else
 
     @property
     def configuration(self) -> str:
@@ -166,13 +168,13 @@ def show(metrics: dict[str, dict], title: str) -> None:
     Console().print(table)
 
 
-_rigs: dict[tuple[Settings, str], Lockstep] = {}
+_rigs: dict[tuple[Settings, str, bool], Lockstep] = {}
 
 
 def _rig(job: Job) -> Lockstep:
     """One world a process, used again for every episode."""
-    key = (job.config, job.mode)
+    key = (job.config, job.mode, job.timed)
     if key not in _rigs:
         assert job.mode in MODES
-        _rigs[key] = Lockstep(job.config, job.mode)
+        _rigs[key] = Lockstep(job.config, job.mode, clock=time.perf_counter_ns if job.timed else None)
     return _rigs[key]
