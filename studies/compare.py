@@ -169,4 +169,10 @@ def _play(cells: list[Cell], workers: int) -> Iterator[tuple[Cell, list[dict[str
             played[number][episode] = metrics
             progress.advance(bar)
             if len(played[number]) == len(cells[number].jobs):
+                task = progress.tasks[bar]
+                left = (task.total or 0) - task.completed
+                if not progress.console.is_terminal:  # a log gets a line a cell in the place of a bar
+                    minutes = task.elapsed * left / task.completed / 60 if task.elapsed else 0.0
+                    name, delay = cells[number].name, cells[number].delay
+                    progress.console.print(f"{name}, delay {delay}: done; about {minutes:.0f} minutes left")
                 yield cells[number], [played[number][episode] for episode in sorted(played[number])]
