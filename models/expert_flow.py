@@ -87,7 +87,9 @@ class ExpertFlowPolicy:
 
     @torch.no_grad()
     def _sample(self, mean: Tensor, noise: Tensor, target: Target | None) -> Tensor:
-        return flow_chunk(self._guide, NormalFlow(mean, self._covariance), noise, target, STEPS)[0]
+        chunk = flow_chunk(self._guide, NormalFlow(mean, self._covariance), noise, target, STEPS)[0]
+        constant = (self._covariance == 0).all(-1).all(-1)  # exactly, not to rounding
+        return torch.where(constant, mean, chunk)
 
     def _target(self, observation: Observation) -> Target | None:
         tick, pose = observation.proprio.tick, observation.proprio.tcp_pose

@@ -107,11 +107,11 @@ def to_relative(action: np.ndarray, reference_pose: np.ndarray) -> np.ndarray:
 
 
 def to_absolute(relative: np.ndarray, reference_pose: np.ndarray) -> np.ndarray:
-    """The inverse of `to_relative`, float32, with exact rotations."""
+    """The inverse of `to_relative`, float32, with exact rotations and the gripper in 0..1, whatever was predicted."""
     relative, reference = np.asarray(relative, np.float64), np.asarray(reference_pose, np.float64)
     frame = matrix_from_vector(reference[3:])
     turned = frame @ matrix_from_6d(relative[..., 3:9])
-    whole = [relative[..., :3] @ frame.T + reference[:3], sixd_from_matrix(turned), relative[..., 9:]]
+    whole = [relative[..., :3] @ frame.T + reference[:3], sixd_from_matrix(turned), np.clip(relative[..., 9:], 0, 1)]
     return np.concatenate(whole, -1).astype(np.float32)
 
 

@@ -81,6 +81,7 @@ def _command() -> Any:
         return Check(Path(sys.argv[2]))  # runs before every demo: do not load what it does not need
     from studies.bench import Bench
     from studies.collect import Collect
+    from studies.compare import Compare
     from studies.dataset import DataSet
     from studies.evaluate import Evaluate
     from studies.openloop import OpenLoop
@@ -89,7 +90,7 @@ def _command() -> Any:
 
     commands = {"evaluate": Evaluate, "collect": Collect, "check": Check, "doctor": Doctor, "bench": Bench}
     commands |= {"report": Report, "video": Video, "variables": Variables}
-    commands |= {"recording": Recording, "dataset": DataSet, "openloop": OpenLoop}
+    commands |= {"recording": Recording, "dataset": DataSet, "openloop": OpenLoop, "compare": Compare}
     if sys.argv[1:2] == [] or sys.argv[1] not in commands:
         commands |= _trainings()  # they load torch
     return tyro.extras.subcommand_cli_from_dict(commands, prog="rtr", description=__doc__)

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Job:
     seed: int
     trace: Path | None
     sight: str = "true"
+    timed: bool = False  # tell how long computation took; it changes nothing else
 
     @property
     def configuration(self) -> str:
@@ -169,13 +171,14 @@ def show(metrics: dict[str, dict], title: str) -> None:
     Console().print(table)
 
 
-_rigs: dict[tuple[Settings, str, str], Lockstep] = {}
+_rigs: dict[tuple[Settings, str, str, bool], Lockstep] = {}
 
 
 def _rig(job: Job) -> Lockstep:
     """One world a process, used again for every episode."""
-    key = (job.config, job.mode, job.sight)
+    key = (job.config, job.mode, job.sight, job.timed)
     if key not in _rigs:
         assert job.mode in MODES
-        _rigs[key] = Lockstep(job.config, job.mode, sight=job.sight)
+        clock = time.perf_counter_ns if job.timed else None
+        _rigs[key] = Lockstep(job.config, job.mode, sight=job.sight, clock=clock)
     return _rigs[key]

@@ -41,6 +41,7 @@ class Lockstep:
     mode: str
     world: World = field(default_factory=World)
     sight: str = "true"  # one of SIGHTS: what the policy's pictures show
+    clock: Callable[[], int] | None = None  # nanoseconds; without it, computation takes no time and is not told
 
     def __post_init__(self):
         if self.mode not in MODES:
@@ -156,18 +157,25 @@ class _Episode:
     def _infer(self, ask: Ask) -> Chunk:
         plan = self.plan if self.rig.mode == "async_rtc" else None
         observation = observe(ask, self._proprio(), self._frames(), plan, self.rig.config.guide)
+        clock = self.rig.clock or int
+        begun = clock()
         prediction, seen = self.rig.policy.predict(observation), observation.proprio
+        inference_ms = (clock() - begun) / 1e6
         about = prediction.space, prediction.rate_hz, prediction.codec, seen.tcp_pose, prediction.seed
         header = ask.chunk_id, self.number, self.cycle * PERIOD_NS
-        return Chunk(*header, ask.chunk_id, seen.tick, *about, 0.0, prediction.values)
+        return Chunk(*header, ask.chunk_id, seen.tick, *about, inference_ms, prediction.values)
 
     def _hand_over(self, chunk: Chunk) -> None:
         self.listen("chunk", chunk)
         record = ChunkRecord(chunk.chunk_id, chunk.tick, raw=decode(chunk, self.decoding.codec))
         try:
-            decoded = self.decoding.receive(chunk, int)
+            decoded = self.decoding.receive(chunk, self.rig.clock or int)
             assert decoded is not None and self.execution.plan is not None
             record = replace(record, handed=Rows(decoded.tick, decoded.action))
+            if self.rig.clock:
+                taken_ns = round(1e6 * chunk.inference_ms)
+                about = {"inference_start_ns": chunk.t_ns - taken_ns, "inference_end_ns": chunk.t_ns}
+                record = replace(record, refine_ms=decoded.refine_ms, **about)
             message = ActionChunk(chunk.seq, self.number, chunk.t_ns, *decoded)
             self.listen("action_chunk", message)
             self.scheduling.receive(message)

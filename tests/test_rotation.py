@@ -111,9 +111,9 @@ def test_relative_does_not_depend_on_where_the_base_stands():
 
 
 def test_absolute_rotations_are_exact_whatever_was_predicted():
-    predicted = np.concatenate([np.zeros((500, 3)), DRAW.uniform(-2, 2, (500, 6)), np.ones((500, 1))], -1)
+    predicted = np.concatenate([np.zeros((500, 3)), DRAW.uniform(-2, 2, (500, 6)), DRAW.uniform(-1, 2, (500, 1))], -1)
     absolute = to_absolute(predicted, POSES[77])
-    assert absolute.dtype == np.float32
+    assert absolute.dtype == np.float32 and np.allclose(absolute[:, 9], predicted[:, 9].clip(0, 1))
     assert np.allclose(orthonormal_6d(absolute[:, 3:9]), absolute[:, 3:9], atol=1e-6)
 
 

@@ -1,0 +1,64 @@
+"""The ways to join chunks that are compared: a mode of wiring and the values that differ from the defaults."""
+
+from dataclasses import dataclass, field, replace
+
+from operators.settings import Settings
+
+
+@dataclass(frozen=True)
+class Method:
+    """One point of a comparison."""
+
+    mode: str
+    values: dict[str, str | int | float] = field(default_factory=dict)
+
+    def config(self, base: Settings) -> Settings:
+        return replace(base, **self.values)
+
+
+def _rtr(**values: str | int | float) -> Method:
+    return Method("async_rtr", values)
+
+
+def _rtc(guide: str, **values: str | int | float) -> Method:
+    return Method("async_rtc", {"guide": guide, **values})
+
+
+METHODS = {
+    "sync": Method("sync"),
+    "naive": Method("async_naive"),
+    "ensemble": Method("async_naive", {"join": "ensemble"}),
+    "blend": Method("async_naive", {"join": "blend"}),
+    "fade": Method("async_naive", {"join": "fade"}),
+    "rtr": _rtr(),
+    "rtr_paper": _rtr(refine="rtr_paper"),
+    "rtr_released": _rtr(refine="rtr_released"),
+    "rtr_m8": _rtr(margin=8),
+    "rtr_pca": _rtr(codec="pca"),
+    "rtr_vae": _rtr(codec="vae"),
+    "rtr_fade": _rtr(join="fade"),
+    "rtr_m0_fade": _rtr(margin=0, join="fade"),
+    "rtc": _rtc("rtc"),
+    "rtc_fade": _rtc("rtc", join="fade"),
+    "bid": _rtc("bid"),
+    "paint": _rtc("paint"),
+    "vlash": _rtc("vlash"),
+    "vlash_fade": _rtc("vlash", join="fade"),
+    "naive_ruckig": Method("async_naive", {"smooth": "ruckig"}),
+    "rtr_ruckig": _rtr(smooth="ruckig"),
+}
+DELAYS = ("4", "8", "12", "16", "20", "lognormal:8", "spikes:8", "outage:8", "24", "32")
+MANY = ("8", "16")  # delays with more episodes: where the front is decided
+
+
+def chosen(names: str) -> dict[str, Method]:
+    """Methods by their names, separated by commas; all of them for none.
+
+    Raises:
+        ValueError: a name that is none.
+    """
+    wanted = [name for name in names.split(",") if name] or list(METHODS)
+    unknown = [name for name in wanted if name not in METHODS]
+    if unknown:
+        raise ValueError(f"--methods: expected some of {', '.join(METHODS)}, got {', '.join(unknown)}")
+    return {name: METHODS[name] for name in wanted}
