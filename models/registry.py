@@ -17,6 +17,7 @@ CODECS = {
     "dct": "operators.codec:DctCodec",
     "pca": "models.pca:PcaCodec",
     "vae": "models.vae:VaeCodec",
+    "vae_seam": "models.vae:SeamVaeCodec",
 }
 
 

@@ -86,3 +86,10 @@ class VaeCodec:
         with torch.inference_mode():
             out = function(batch).numpy()
         return out.reshape(*values.shape[:-2], *out.shape[1:])
+
+
+class SeamVaeCodec(VaeCodec):
+    """The same, trained to fade out the seams of spliced chunks too."""
+
+    def __init__(self, folder: Path = FOLDER):
+        super().__init__("vae_seam", folder)

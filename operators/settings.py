@@ -41,7 +41,7 @@ class Settings:
     latency_ms: float = _variable(100.0, "policy", "time from request to chunk at least")
     latency_trace: str = _variable("constant", "policy", "how that time varies", TRACES)
     stale_ms: float = _variable(200.0, "policy", "a frame older than this refuses the request")
-    codec: str = _variable("dct", "decoder", "what refine passes chunks through", ("dct", "pca", "vae"))
+    codec: str = _variable("dct", "decoder", "what refine passes chunks through", ("dct", "pca", "vae", "vae_seam"))
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
     join: str = _variable("newest", "executor", "how a chunk takes over from the plan", tuple(JOINS))
