@@ -71,6 +71,7 @@ class Decoding:
 
     def __init__(self, config: Settings, make_codec: Callable[[str], Codec]):
         self.codec, self._method, self._margin = make_codec(config.codec), config.refine, config.margin
+        self._refining = make_codec(config.refine_codec) if config.refine_codec else self.codec
         self._plan: Plan | None = None
 
     def receive(self, message: object, clock: Callable[[], int]) -> Decoded | None:
@@ -101,4 +102,4 @@ class Decoding:
         return refine(self._method, predicted, executed, planned, lambda s: self._pass(s, chunk), self._margin)
 
     def _pass(self, splice: Rows, chunk: Chunk) -> Rows:
-        return reconstruct(splice, chunk.reference_pose, self.codec)
+        return reconstruct(splice, chunk.reference_pose, self._refining)

@@ -10,6 +10,7 @@ from operators.prefix import GUIDES
 from operators.refine import MARGIN, METHODS
 from operators.smooth import STAGES
 
+CODECS = ("dct", "pca", "vae", "vae_seam")
 POLICIES = ("expert", "expert_flow", "dp_latent60", "dp_action60", "replay")
 
 
@@ -41,7 +42,8 @@ class Settings:
     latency_ms: float = _variable(100.0, "policy", "time from request to chunk at least")
     latency_trace: str = _variable("constant", "policy", "how that time varies", TRACES)
     stale_ms: float = _variable(200.0, "policy", "a frame older than this refuses the request")
-    codec: str = _variable("dct", "decoder", "what refine passes chunks through", ("dct", "pca", "vae", "vae_seam"))
+    codec: str = _variable("dct", "policy, decoder", "of latents, and what refine passes chunks through", CODECS)
+    refine_codec: str = _variable("", "decoder", "what refine uses in the place of CODEC; empty = CODEC", ("", *CODECS))
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
     join: str = _variable("newest", "executor", "how a chunk takes over from the plan", tuple(JOINS))
@@ -111,5 +113,5 @@ def table() -> str:
 
 def _line(variable: Any) -> str:
     choices = variable.metadata["choices"]
-    meaning = variable.metadata["meaning"] + (f": {', '.join(f'`{c}`' for c in choices)}" if len(choices) > 1 else "")
+    meaning = variable.metadata["meaning"] + (f": {', '.join(f'`{c}`' for c in choices if c)}" if len(choices) > 1 else "")
     return f"| `{variable.name.upper()}` | `{variable.default}` | {variable.metadata['readers']} | {meaning} |\n"

@@ -49,7 +49,7 @@ def test_variables_have_the_defaults_of_the_settings(graph):
 def test_each_reader_of_a_variable_finds_it_in_the_graph(graph):
     wired = load(graph.name)
     missing = {field.name.upper() for field in fields(Settings)} - set(wired["env"])
-    unread = set() if "executed" in nodes(wired)["decoder"]["inputs"] else {"REFINE", "MARGIN"}
+    unread = set() if "executed" in nodes(wired)["decoder"]["inputs"] else {"REFINE", "REFINE_CODEC", "MARGIN"}
     unread |= set() if "executed" in nodes(wired)["policy"]["inputs"] else {"GUIDE"}
     unread |= {"EXECUTION_HORIZON"} if "chunk_done" in nodes(wired)["scheduler"]["inputs"] else {"SETTLE"}
     unread |= {"IMAGE_WIDTH", "IMAGE_HEIGHT"} if "playback" in nodes(wired) else PLAYBACK
