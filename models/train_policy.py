@@ -1,7 +1,7 @@
 """Train a diffusion policy (`rtr train-policy`) on the frozen encoder's features: `action60` or `latent60`.
 
 Everything but the space is the same: encoder, features, network family, optimiser steps, batch, samples. Features are
-computed once, of each row as it is, mirrored, and both varied (light, noise, force), and cached beside the training
+computed once, of each row as it is, and mirrored and varied (light, noise, force), and cached beside the training
 state.
 A checkpoint is written at 25, 50 and 100 % of the steps, with open-loop metrics on the held-out episodes.
 """
@@ -76,7 +76,7 @@ class _Training:
         found = cached_features(config.state / "features.safetensors", samples, vision)
         self.features, self.chunks = found["features"], found["chunks"]
         self.codec = make_codec(config.codec) if config.space == "latent60" else None
-        values = torch.stack([encoded(self.codec, chunks) for chunks in self.chunks])  # (4, N, L, 10)
+        values = torch.stack([encoded(self.codec, chunks) for chunks in self.chunks])  # (2, N, L, 10)
         self.network = self._network(values[:, self.trained])
         self.average = Average(self.network, self._network(values[:, self.trained]))
         self.values = self.network.scaled(values)
@@ -184,7 +184,7 @@ def encoded(codec: Codec | None, chunks: Tensor) -> Tensor:
 
 
 def cached_features(path: Path, samples: Samples, vision: Checkpoint) -> dict[str, Tensor]:
-    """Every row plain, mirrored, and both varied: features (4, N, F) float16 and chunks (4, N, 48, 10)."""
+    """Every row plain, and mirrored and varied: features (2, N, F) float16 and chunks (2, N, 48, 10)."""
     key = f"{vision.name} {samples.key}"
     if path.exists():
         with safe_open(path, "pt") as file:
@@ -195,8 +195,8 @@ def cached_features(path: Path, samples: Samples, vision: Checkpoint) -> dict[st
     generator = torch.Generator().manual_seed(0)
     features, chunks = [], []
     for rows in track(np.array_split(np.arange(len(samples)), 1 + len(samples) // 256), "features"):
-        plain = [samples.batch(rows, torch.full((len(rows),), mirrored)) for mirrored in (False, True)]
-        variants = [*plain, *(varied(batch, generator) for batch in plain)]
+        plain, mirrored = (samples.batch(rows, torch.full((len(rows),), flip)) for flip in (False, True))
+        variants = [plain, varied(mirrored, generator)]
         with torch.inference_mode():
             features.append(torch.stack([see(*batch[:3]).half() for batch in variants]))
         chunks.append(torch.stack([batch.chunk for batch in variants]))

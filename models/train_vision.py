@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.checkpoint import FOLDER, write
+from models.checkpoint import FOLDER, BadCheckpoint, read, write
 from models.diffusion import Average
 from models.loop import Loop, decisive
 from models.muon import muon
@@ -43,6 +43,8 @@ class TrainVision:
     adam_rate: float = 1.2e-3
     """Of AdamW, for biases, norms, first and last layers."""
     width: int = 256
+    begin: str = ""
+    """A trained encoder to begin from, such as vision:1a2b3c4d: the one in `out`."""
     seed: int = 0
     minutes: float = 10.0
     """Of this piece; the next run goes on."""
@@ -57,6 +59,11 @@ class TrainVision:
         torch.manual_seed(self.seed)
         samples = Samples(*self.data)
         vision = Vision(self.width)
+        if self.begin:
+            first = read(self.out / "vision")
+            if first.name != self.begin:
+                raise BadCheckpoint(f"{first.path}: expected {self.begin} to begin from, got {first.name}")
+            first.fill(vision)
         average = Average(vision, Vision(self.width))
         optimiser = muon(vision, self.rate, self.adam_rate, PLAIN)
 
@@ -127,17 +134,24 @@ def points(chunk: Tensor) -> Tensor:
 
 
 def errors(samples: Samples, vision: Vision) -> dict[str, float]:
-    """Distances [mm] between regressed and true points of held-out rows and of as many trained ones."""
+    """Distances [mm] between regressed and true points of held-out rows and of as many trained ones.
+
+    `_one_view` is without the mean over pictures and mirror images that policies get.
+    """
     some = np.linspace(0, len(samples.trained) - 1, len(samples.held_out), dtype=int)
     found = {}
     for name, rows in (("held_out", samples.held_out), ("trained", samples.trained[some])):
-        distances = []
+        both, one = [], []
         for part in np.array_split(rows, max(1, len(rows) // 256)):
             batch = samples.batch(part, torch.zeros(len(part), dtype=torch.bool))
+            true = points(batch.chunk)
             with torch.inference_mode():
-                guessed = vision.head(vision.encoder(*batch[:3])).points
-            distances.append(1e3 * POINT_SCALE * (guessed - points(batch.chunk)).norm(dim=-1))
-        distance = torch.cat(distances)
+                mean = vision(*batch[:3])[:, : true[0].numel()].view_as(true)
+                single = vision.head(vision.encoder(*batch[:3])).points
+            both.append(1e3 * POINT_SCALE * (mean - true).norm(dim=-1))
+            one.append(1e3 * POINT_SCALE * (single - true).norm(dim=-1))
+        distance = torch.cat(both)
         found[f"{name}_mm"] = round(float(distance.mean()), 3)
         found[f"{name}_last_mm"] = round(float(distance[:, -1].mean()), 3)
+        found[f"{name}_one_view_mm"] = round(float(torch.cat(one).mean()), 3)
     return found

@@ -18,7 +18,7 @@ class Executor:
 
     def __init__(self, wire: Wire, config: Settings):
         self.wire = wire
-        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth)
+        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth, config.sync_horizon)
         self.late: list[float] = []  # how late each cycle woke up [ms], of the last second
 
     def receive(self, source: str, message: object) -> None:

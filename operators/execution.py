@@ -6,7 +6,7 @@ import numpy as np
 
 from operators.join import Join
 from operators.limits import Envelope, Limiter
-from operators.messages import ActionChunk, Proprio, Request
+from operators.messages import HORIZON, ActionChunk, Proprio, Request
 from operators.plan import Due, Plan, RefusedChunk, hold
 from operators.rotation import action_from_pose
 from operators.rows import rows
@@ -26,8 +26,15 @@ class Cycle:
 class Execution:
     """One episode's plan, output stage and limits. Until the first measured pose there is nothing to command."""
 
-    def __init__(self, join: Join, slowest: float, smooth: str = STAGES[0], envelope: Envelope | None = None):
-        self._join, self._slowest, self._smooth = join, slowest, smooth
+    def __init__(
+        self,
+        join: Join,
+        slowest: float,
+        smooth: str = STAGES[0],
+        sync_horizon: int = HORIZON,
+        envelope: Envelope | None = None,
+    ):
+        self._join, self._slowest, self._smooth, self._sync_horizon = join, slowest, smooth, sync_horizon
         self._envelope = envelope or Envelope()
         self.restart()
 
@@ -57,7 +64,10 @@ class Execution:
         """
         if self.plan is None:
             raise RefusedChunk("early", f"expected proprio before a chunk, got chunk {chunk.chunk_id}")
-        self.plan = self.plan.receive(rows(chunk.tick, chunk.action), chunk.chunk_id, self._join, chunk.t0)
+        played = rows(chunk.tick, chunk.action)
+        if self.plan.waits:
+            played = played.between(chunk.tick, chunk.t0 + self._sync_horizon)
+        self.plan = self.plan.receive(played, chunk.chunk_id, self._join, chunk.t0)
 
     def cycle(self) -> Cycle | None:
         """One period of 1/60 s."""

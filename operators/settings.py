@@ -53,6 +53,9 @@ class Settings:
     )
     clock: str = _variable("own", "executor", "own 60 Hz, or one cycle per proprio received", ("own", "rig"))
     execution_horizon: int = _variable(24, "scheduler", "ticks between async requests", least=1)
+    sync_horizon: int = _variable(
+        48, "executor", "rows of a chunk that are played in sync before the robot waits", least=1
+    )
     settle: int = _variable(12, "scheduler", "cycles the robot stands before a sync request")
     request_timeout_ms: float = _variable(
         5000.0, "scheduler", "a chunk that has not come by then is asked for again", least=100
@@ -113,5 +116,7 @@ def table() -> str:
 
 def _line(variable: Any) -> str:
     choices = variable.metadata["choices"]
-    meaning = variable.metadata["meaning"] + (f": {', '.join(f'`{c}`' for c in choices if c)}" if len(choices) > 1 else "")
+    meaning = variable.metadata["meaning"] + (
+        f": {', '.join(f'`{c}`' for c in choices if c)}" if len(choices) > 1 else ""
+    )
     return f"| `{variable.name.upper()}` | `{variable.default}` | {variable.metadata['readers']} | {meaning} |\n"

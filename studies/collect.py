@@ -49,6 +49,8 @@ class Collect:
     """Share that drift off millimetres while they are played, as a poor policy's do."""
     pause: float = 0.12
     """Share before which the robot stands a while, as in sync mode."""
+    ticks: int = 100_000
+    """Only so many of each episode: 120 are the way to the board and the first marks, which are little of a whole."""
     workers: int = os.cpu_count() or 1
 
     def run(self) -> None:
@@ -101,7 +103,7 @@ def record(job: Job) -> Prepared:
     task = make_task(options.task, job.seed, options.targets)
     disturbances = Disturbances(options.recovery, options.drift, options.pause)
     demonstration = Demonstration(task, disturbances, HZ // options.fps, *_rig(options.render), options.image)
-    demonstration.play()
+    demonstration.play(options.ticks)
     about = {"seed": job.seed, **demonstration.result()}
     rows, frames, text = demonstration.rows(), demonstration.frames(), TASK_TEXTS[options.task]
     return prepare(job.staging, features(options), options.fps, rows, frames, text, about)
@@ -112,6 +114,8 @@ def _check(options: Collect) -> None:
     if options.seed not in COLLECTING_SEEDS or last not in COLLECTING_SEEDS:
         allowed = f"seeds {COLLECTING_SEEDS[0]} to {COLLECTING_SEEDS[-1]} (higher ones tune and evaluate)"
         raise ValueError(f"expected {allowed}, got {options.seed} to {last}")
+    if options.ticks < 1:
+        raise ValueError(f"--ticks: expected at least 1, got {options.ticks}")
     if options.fps < 1 or HZ % options.fps:
         raise ValueError(f"--fps: expected a divisor of {HZ} such as 10, 15, 20 or 30, got {options.fps}")
     for name in ("recovery", "drift", "pause"):
@@ -123,7 +127,7 @@ def _check(options: Collect) -> None:
 def _same_settings(options: Collect) -> None:
     """Refuse to mix episodes collected with different settings."""
     path = options.out / "meta" / "collect.json"
-    decisive = ("task", "targets", "fps", "image", "render", "recovery", "drift", "pause")
+    decisive = ("task", "targets", "fps", "image", "render", "recovery", "drift", "pause", "ticks")
     mine = {name: value for name, value in asdict(options).items() if name in decisive}
     if not path.exists():
         path.write_text(json.dumps(mine, indent=1))

@@ -59,9 +59,9 @@ class Demonstration:
         self._rows: list[dict[str, np.ndarray | int]] = []
         self._frames: dict[str, list[np.ndarray]] = {name: [] for name in CAMERAS}
 
-    def play(self) -> None:
-        """From the start to REST ticks after the expert's lift."""
-        for tick in range(self._task.duration_ticks + REST):
+    def play(self, most: int) -> None:
+        """From the start to REST ticks after the expert's lift, or `most` ticks of it."""
+        for tick in range(min(self._task.duration_ticks + REST, most)):
             if tick % REPLAN == 0:
                 if tick and self._rng.random() < self._shares.pause:
                     self._pause(tick)

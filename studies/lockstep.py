@@ -79,7 +79,7 @@ class _Episode:
         self.sight = make_sight(rig.sight, seed, config.targets)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
-        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth)
+        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth, config.sync_horizon)
         self.scheduling = Scheduling(config, sync=rig.mode == "sync")
         self.decoding = Decoding(config, make_codec)
         rig.policy.start(self.episode)

@@ -51,7 +51,9 @@ def test_each_reader_of_a_variable_finds_it_in_the_graph(graph):
     missing = {field.name.upper() for field in fields(Settings)} - set(wired["env"])
     unread = set() if "executed" in nodes(wired)["decoder"]["inputs"] else {"REFINE", "REFINE_CODEC", "MARGIN"}
     unread |= set() if "executed" in nodes(wired)["policy"]["inputs"] else {"GUIDE"}
-    unread |= {"EXECUTION_HORIZON"} if "chunk_done" in nodes(wired)["scheduler"]["inputs"] else {"SETTLE"}
+    unread |= (
+        {"EXECUTION_HORIZON"} if "chunk_done" in nodes(wired)["scheduler"]["inputs"] else {"SETTLE", "SYNC_HORIZON"}
+    )
     unread |= {"IMAGE_WIDTH", "IMAGE_HEIGHT"} if "playback" in nodes(wired) else PLAYBACK
     unread |= set() if "compare" in nodes(wired) else {"POLICY_B"}
     assert missing == unread

@@ -219,3 +219,21 @@ def test_an_episode_forgets_the_plan():
     decoding.receive(Episode(0, 1, 0, "start", 1, "write_board", "random", "", False), int)
     found = decoding.receive(chunk(RELATIVE), int)
     assert found is not None and found.tick == 30
+
+
+@pytest.mark.parametrize(("refine_codec", "used"), [("", "dct"), ("pca", "pca")])
+def test_refinement_may_use_another_codec_than_latents_do(refine_codec, used):
+    names: list[str] = []
+
+    class Named(DctCodec):
+        def __init__(self, label: str):
+            super().__init__()
+            self.label = label
+
+        def encode(self, relative: np.ndarray) -> np.ndarray:
+            names.append(self.label)
+            return super().encode(relative)
+
+    decoding = Decoding(Settings(codec="dct", refine_codec=refine_codec), Named)
+    decoding.receive(plan_message(30, 38), int)
+    assert decoding.receive(chunk(RELATIVE), int) is not None and names == [used]

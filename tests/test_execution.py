@@ -138,3 +138,14 @@ def test_a_restart_forgets_the_episode():
     execution.measured(proprio(elsewhere))  # at once: no limit remembers where the robot was
     assert np.array_equal(run(execution, 1)[0].action, action_from_pose(elsewhere, 0.5))
     execution.chunk(chunk(0, 0))  # and chunks are counted from 0 again
+
+
+def test_in_sync_only_the_execution_horizon_of_a_chunk_is_played():
+    execution = Execution(newest, slowest=0.4, sync_horizon=20)
+    execution.measured(proprio())
+    execution.requested(Request(0, 0, 0, 0, 0, 8, waits=True))
+    execution.chunk(chunk(0, 0))
+    assert run(execution, 80)[-1].due.tick == 19
+    execution.requested(Request(1, 0, 0, 1, 20, 8, waits=False))
+    execution.chunk(chunk(1, 20))
+    assert run(execution, 120)[-1].due.tick == 67
