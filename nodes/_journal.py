@@ -29,7 +29,7 @@ class Journal:
     """One episode, message by message."""
 
     def __init__(self, start: Episode, about: dict[str, Any]):
-        self.start, self._about = start, about
+        self.start, self.about = start, about
         self.score: Score | None = None
         self.faults: list[tuple[int, str, str, str]] = []
         self.stats: dict[str, float] = {}
@@ -89,7 +89,7 @@ class Journal:
         scene, score = self._scene, self.score
         nothing, arrived = np.zeros((0, 2), np.float32), self._plan_time.arrival_tick
         return EpisodeLog(
-            meta={**self._about, "episode": self.start.episode, "seed": self.start.seed, "targets": self.start.targets},
+            meta={**self.about, "episode": self.start.episode, "seed": self.start.seed, "targets": self.start.targets},
             cycles=cycles_from_commands(self._commands),
             chunks=[replace(c, arrival_tick=arrived.get(c.chunk_id)) for c in self._chunks.values()],
             plan=self._plan_time.build(),

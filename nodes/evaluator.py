@@ -7,6 +7,7 @@ from typing import Any
 
 from dora import Node
 
+from nodes._cores import CoreUse
 from nodes._journal import Journal
 from nodes._video import Video
 from nodes._wire import Wire, settings
@@ -82,7 +83,9 @@ class Session:
 
     def run(self) -> EpisodeLog | None:
         """Play the episode; None when the run was stopped from outside before its end."""
+        cores = CoreUse()
         reason = self._play()
+        self.journal.about["core_percent"] = ", ".join(f"{node} {use:g}" for node, use in cores.percent().items())
         self.video.close()
         last = reason in ("stopped", "node failed") or self.number == self.config.episodes - 1
         self._tell("end", reason, last)

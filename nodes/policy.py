@@ -119,12 +119,12 @@ class Inference:
             self._policy.start(episode)
             self._episode = episode.episode
         prediction = self._policy.predict(observation)
+        inference_ms = (time.monotonic_ns() - begun) / 1e6  # the emulated latency is no inference
         trace, usual = self._config.latency_trace, self._config.latency_ms
         latency = latency_ms(trace, usual, episode.seed, episode.episode, request.chunk_id)
         self.stopping.wait(max(0.0, latency / 1e3 - (time.monotonic_ns() - request.t_ns) / 1e9))
         if self.stopping.is_set() or self._wire.episode != episode.episode:
             return
-        inference_ms = (time.monotonic_ns() - begun) / 1e6
         tick, pose = observation.proprio.tick, observation.proprio.tcp_pose
         about = request.chunk_id, tick, prediction.space, prediction.rate_hz, prediction.codec, pose, prediction.seed
         self._wire.send("chunk", *about, inference_ms, prediction.values)

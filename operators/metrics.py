@@ -71,7 +71,7 @@ METRICS = {
     "delay_ticks": Metric("ticks", "observation to first tick a chunk could own, mean"),
     "delay_ticks_max": Metric("ticks", "the same, largest"),
     "late_handover": Metric("chunks", "chunks that arrived after the tick they were prepared for"),
-    "inference_ms_p50": Metric("ms", "inference time, median"),
+    "inference_ms_p50": Metric("ms", "computation of a chunk in the policy, median; without the emulated latency"),
     "inference_ms_p99": Metric("ms", "the same, 99th percentile"),
     "refine_ms_p50": Metric("ms", "refinement time, median"),
     "refine_ms_p99": Metric("ms", "the same, 99th percentile"),

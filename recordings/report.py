@@ -406,6 +406,7 @@ def _tiles(found: dict[str, Any]) -> list[str]:
             "ticks",
             f"{_number(delay_ms)} ms, {_number(mean['late_handover'])} late",
         ),
+        _tile("inference", _number(mean["inference_ms_p50"]), "ms", f"p99 {_number(mean['inference_ms_p99'])} ms"),
         _tile("jitter p99", _number(mean["jitter_ms_p99"]), "ms", f"max {_number(mean['jitter_ms_max'])} ms"),
     ]
 

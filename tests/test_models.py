@@ -29,7 +29,7 @@ from studies.collect import Collect
 
 torch.set_num_threads(1)  # two threads wait for each other where other processes use the cores
 HELD_OUT_SEEDS = range(9990, 9996)  # of the collecting range, but of no data set
-LEARNED = ["pca", "vae"]
+LEARNED = ["pca", "vae", "vae_seam"]
 
 
 def expert_chunks(seed: int, every: int = 12) -> np.ndarray:
@@ -164,7 +164,7 @@ def test_a_trained_network_finds_both_modes_of_a_condition():
 def test_one_batch_is_overfitted(space):
     torch.manual_seed(0)
     chunks = expert_chunks(9983, every=60)[:4]
-    codec = make_codec("pca")
+    codec = make_codec("vae")
     values = torch.from_numpy(codec.encode(chunks) if space == "latent" else chunks).float()
     features, draw = torch.randn(len(values), 16), torch.Generator().manual_seed(1)
     net = Network(values.shape[1], 16)
@@ -349,7 +349,10 @@ def test_a_codec_that_does_not_fit_is_refused_with_both_names(saved):
 
 def test_shipped_checkpoints_fit_each_other_and_are_small():
     made = {path.stem: read(path) for path in FOLDER.glob("*.safetensors")}
-    assert {"pca", "vae", "vision"} <= set(made)
+    assert {"vae", "vae_seam", "pca", "vision", "dp_latent60", "dp_action60"} == set(made)
+    for name in ("dp_latent60", "dp_action60"):
+        assert made[name].about["encoder"] == made["vision"].name
+    assert made["dp_latent60"].about["codec"] == made["vae"].name and made["dp_action60"].about["codec"] == ""
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 12e6
     for name in made:
         assert (FOLDER / f"{name}.md").read_text().startswith("# ")
