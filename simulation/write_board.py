@@ -19,6 +19,9 @@ SERVO_LAG = 2.68  # ticks the measured pose is behind the command; this and the 
 CONTACT_STIFFNESS = 674.0  # N/m, the pen's spring and the surface in series
 ARM_STIFFNESS = 16000.0  # N/m along the pen, of the servo at these gains
 RECOVERY = 16.0  # ticks in which an offset decays to 1 / e
+PHASE_RANGE = 30  # ticks by which pen and clock may differ
+TOUCHING = 12  # ticks from the first ink to the full pressure
+PHASE_PULL = 0.00005  # m a tick of difference counts as, so that the pen's own strand is chosen at a crossing
 TRUSTED = 0.0005  # m or rad; smaller offsets are the servo's own and are let be
 _CENTRE, _CENTRE_RANGE = np.array([0.50, 0.0, 0.12]), np.array([0.03, 0.03, 0.02])  # m
 _TILT, _ANGLE_RANGE = -18.0, np.array([4.0, 3.0, 6.0])  # degrees: tilt (away from the robot), roll, yaw
@@ -48,6 +51,7 @@ class WriteBoard:
         self._rotation = self._board @ _TO_TOOL
         depth = FORCE * (1 / CONTACT_STIFFNESS + 1 / ARM_STIFFNESS)
         self._path = reference_path(self._home(rng), self.target, depth)  # (duration + 1, 3) board frame
+        self._landed = int(np.argmax(self._path[:, 2] <= self._path[:, 2].min() + 1e-4))  # ticks until it presses
         self.home_pose = np.concatenate([self.to_base(self._path[0]), self.reference_rotation])
         self.home_q = inverse(pose_matrix(self.home_pose), _HOME_GUESS, TCP, iterations=100)
 
@@ -70,7 +74,7 @@ class WriteBoard:
         at = np.arange(len(self._path))
         return np.stack([np.interp(tick, at, axis) for axis in self._path.T], -1)
 
-    def expert_chunk(self, tick: int, tcp_pose: np.ndarray, wrench: np.ndarray, horizon: int = HORIZON) -> np.ndarray:
+    def expert_chunk(self, tick: float, tcp_pose: np.ndarray, wrench: np.ndarray, horizon: int = HORIZON) -> np.ndarray:
         """What the expert would do from here: actions (horizon, 10) float32, base frame, row i due at `tick + i`.
 
         It knows nothing but tick and measurement. The reference of the ticks to come is shifted along the normal to
@@ -93,11 +97,36 @@ class WriteBoard:
         actions[:, 3:9] = sixd_from_matrix(matrix_from_vector(turned * decay) @ self._rotation)
         return actions
 
+    def phase(self, tick: int, tcp_pose: np.ndarray, begun: bool) -> float:
+        """How far the task is by where the pen is, in ticks near `tick`: what a writer without a clock goes by.
+
+        Before the first ink it is the time at which the pen is at this height on its way down, and never later than
+        `tick`: the stroke begins when the pen has touched. Then it is the time at which the pen is nearest.
+
+        Args:
+            tick: of the clock.
+            tcp_pose: (6,) measured, base frame.
+            begun: there is ink.
+        """
+        position = self._board.T @ (tcp_pose[:3] - self.board_pose[:3])
+        if not begun:
+            times = np.arange(min(tick, self._landed) + 1.0)
+            off = np.abs(self._passed(times)[:, 2] - position[2])
+            return float(times[len(times) - 1 - np.argmin(off[::-1])])
+        first, last = max(tick - PHASE_RANGE, self._landed - TOUCHING), min(tick + PHASE_RANGE, self.duration_ticks)
+        times = np.arange(min(first, last), last + 0.25, 0.25)
+        off = np.linalg.norm(self._passed(times) - position, axis=1)
+        return float(times[np.argmin(off + PHASE_PULL * np.abs(times - tick))])
+
+    def _passed(self, times: np.ndarray) -> np.ndarray:
+        """Where an undisturbed pen is at times (n,), (n, 3) m, board frame."""
+        return self.reference(np.maximum(times - SERVO_LAG, 0.0))
+
     def judge(self) -> Judge:
         """A new score keeper of this episode."""
         return Judge(self.target, self.board_pose, self.expert_s)
 
-    def _undisturbed(self, tick: int) -> np.ndarray:
+    def _undisturbed(self, tick: float) -> np.ndarray:
         """Where the TCP is measured at `tick` if only the servo is between it and the reference, (3,) board frame.
 
         The servo is a delay; it overshoots in proportion to the acceleration, by one tick squared of it.

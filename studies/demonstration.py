@@ -39,7 +39,8 @@ class Demonstration:
     """One episode: the expert plans anew every REPLAN ticks without delay, and is disturbed at some of its chunks.
 
     A row's `action_chunk` is what the expert would command from the state in that row, also between its plans and
-    while it is being led off its path: the label of a policy that sees this state.
+    while it is being led off its path: the label of a policy that sees this state. There the expert goes by where the
+    pen is (`WriteBoard.phase`) and not by the clock, which nobody can see in a picture.
 
     Args:
         every: cycles from one recorded row to the next.
@@ -134,6 +135,7 @@ class Demonstration:
     def _look(self, cycle: int, tick: int, command: np.ndarray) -> None:
         """Record a row and its pictures: the state before this cycle's command."""
         task, measured = self._task, self._measured
+        phase = task.phase(tick, measured.tcp_pose, begun=len(self._world.ink) > 0)
         self._rows.append(
             {
                 "observation.state": self._states[-1],
@@ -142,13 +144,13 @@ class Demonstration:
                 "observation.velocity": measured.tcp_velocity.astype(np.float32),
                 "observation.wrench": measured.wrench.astype(np.float32),
                 "action": command,
-                "action_chunk": self._expert(tick),
+                "action_chunk": self._expert(phase),
                 "tick": tick,
                 "since_push": tick - self._disturbed if self._disturbed >= 0 else -1,
                 "label.board_pose": task.board_pose.astype(np.float32),
                 "label.start": task.to_base(np.append(task.target[0], 0)).astype(np.float32),
                 "label.end": task.to_base(np.append(task.target[-1], 0)).astype(np.float32),
-                "label.ticks_left": max(task.duration_ticks - tick, 0),
+                "label.ticks_left": max(round(task.duration_ticks - phase), 0),
             }
         )
         ink = self._world.ink, np.array(self._world.pen_down, np.int64)
@@ -157,7 +159,7 @@ class Demonstration:
             drawn = self._draw.render(scene, name)
             pictures.append(cv2.resize(drawn, (self._image, self._image), interpolation=cv2.INTER_AREA))
 
-    def _expert(self, tick: int) -> np.ndarray:
+    def _expert(self, tick: float) -> np.ndarray:
         return self._task.expert_chunk(tick, self._measured.tcp_pose, self._measured.wrench)
 
 
