@@ -18,6 +18,8 @@ from simulation.tasks import make_task
 from simulation.world import TCP, Measured, World
 from simulation.write_board import SERVO_LAG, WriteBoard
 
+SEED = 10_001
+
 seeds = st.integers(0, 30_000)
 
 
@@ -300,3 +302,36 @@ def test_missing_graphics_name_the_packages(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "disable")
     with pytest.raises(NoGraphics, match="apt-get install libegl1 libgl1-mesa-dri"):
         Renderer(32, 32)
+
+
+def test_the_phase_of_an_undisturbed_pen_is_the_clock():
+    task, world = WriteBoard(SEED), World()
+    measured = world.reset(task)
+    for tick in range(task.duration_ticks):
+        if tick % 24 == 0:
+            chunk = task.expert_chunk(tick, measured.tcp_pose, measured.wrench)
+        assert abs(task.phase(tick, measured.tcp_pose, begun=len(world.ink) > 0) - tick) < 2
+        measured = world.step(chunk[tick % 24])
+
+
+def test_before_the_first_ink_the_phase_waits_for_the_pen_to_come_down():
+    task = WriteBoard(SEED)
+    late = 150  # by the clock, long on the stroke
+    heights = (0.02, 0.01, 0.003)
+    phases = []
+    for height in heights:
+        above = task.to_base(np.append(task.target[0], height))
+        phases.append(task.phase(late, np.concatenate([above, task.reference_rotation]), begun=False))
+    assert np.all(np.diff(phases) > 0)
+    for height, phase in zip(heights, phases, strict=True):
+        assert abs(task.reference(np.array([phase - SERVO_LAG]))[0, 2] - height) < 0.001
+    assert task.phase(30, np.concatenate([above, task.reference_rotation]), begun=False) <= 30
+
+
+def test_the_phase_is_that_of_the_nearest_place_on_the_pens_own_strand():
+    task = WriteBoard(SEED)
+    where = task.reference(np.array([200.0 - SERVO_LAG]))[0]
+    for clock in (190, 200, 212):
+        pose = np.concatenate([task.to_base(where), task.reference_rotation])
+        assert abs(task.phase(clock, pose, begun=True) - 200) < 1
+    assert abs(task.phase(300, pose, begun=True) - 200) > 50, "it looks near the clock only"
