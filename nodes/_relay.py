@@ -14,7 +14,8 @@ from operators.messages import HZ, ActionChunk, Chunk, Episode, Fault, Plan, Pro
 from operators.order import Trail
 
 RELAYED = {"plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk}
-AGAIN_NS = 1_000_000_000
+AGAIN_NS = 300_000_000
+STUCK_NS = 1_000_000_000
 REMEMBERED = 400  # messages sent again when nobody answers: more than go out while a chunk is awaited
 
 FEW = 16
@@ -29,6 +30,7 @@ class Sender:
 
     def __init__(self, node: Any, wire: Wire, lockstep: bool):
         self.node, self.wire, self.repeated = node, wire, 0
+        self.numbers: tuple[int, int] = 0, 0  # seq and cycle of the next measurement in lockstep
         self._trail = Trail() if lockstep else None
         self._recent: deque[tuple[str, pa.Array, dict, tuple]] = deque(maxlen=REMEMBERED)
 
@@ -67,6 +69,14 @@ class Relay:
         shift = self.sender.repeated
         self.last = proprio
         sent = proprio._replace(seq=proprio.seq + shift, cycle=proprio.cycle + shift)
+        self.sender.send("proprio", pack(sent))
+        return sent
+
+    def number(self, proprio: Proprio) -> Proprio:
+        """Lockstep: send a measurement, numbered in a row, whichever it is."""
+        seq, cycle = self.sender.numbers
+        self.sender.numbers, self.last = (seq + 1, cycle + 1), proprio
+        sent = proprio._replace(seq=seq, cycle=cycle)
         self.sender.send("proprio", pack(sent))
         return sent
 
@@ -110,7 +120,7 @@ class Relay:
     def _hold(self, tick: int) -> int:
         """The recording does not run ahead of the plan, whose rows are due at its ticks; how long it waited [ns]."""
         begun = time.monotonic_ns()
-        while self.wire.open and tick > self.reached and (self.out >= 0 or time.monotonic_ns() - begun < AGAIN_NS):
+        while self.wire.open and tick > self.reached and (self.out >= 0 or time.monotonic_ns() - begun < STUCK_NS):
             self._relay_until(time.monotonic_ns() + round(1e9 / HZ / self._speed))
             if tick > self.reached:
                 self.measure_again()
