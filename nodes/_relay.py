@@ -16,6 +16,7 @@ from operators.order import Trail
 RELAYED = {"plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk}
 AGAIN_NS = 300_000_000
 STUCK_NS = 1_000_000_000
+LOST_NS = {Chunk: 30_000_000_000, ActionChunk: 3_000_000_000}  # an answer that takes longer does not come
 REMEMBERED = 400  # messages sent again when nobody answers: more than go out while a chunk is awaited
 
 FEW = 16
@@ -97,20 +98,27 @@ class Relay:
             yield source, message
 
     def _wait(self, kind: type) -> Any | None:
-        """The next message of a kind; None when it will not come: a process told a fault, or the run is over."""
-        begun = time.monotonic_ns()
+        """The next message of a kind; None when it will not come: a fault was told, nothing for long, or the end.
+
+        A plan is waited for without end: the evaluator's time limit ends the run.
+        """
+        begun = again = time.monotonic_ns()
         if kind in self.inbox:
             return self.inbox.pop(kind)
+        if kind in LOST_NS and self.inbox.pop(Fault, None):
+            return None
         for _, message in self._heard():
             if isinstance(message, kind):
                 return message
-            if isinstance(message, Fault) and kind in (Chunk, ActionChunk):
+            if (isinstance(message, Fault) and kind in LOST_NS) or time.monotonic_ns() - begun > LOST_NS.get(
+                kind, 10**18
+            ):
                 return None
             if isinstance(message, tuple):
                 self.inbox[type(message)] = message
-            if time.monotonic_ns() - begun > AGAIN_NS:
+            if time.monotonic_ns() - again > AGAIN_NS:
                 self.sender.again()
-                begun = time.monotonic_ns()
+                again = time.monotonic_ns()
         return None
 
     def _relay_until(self, due_ns: int) -> None:

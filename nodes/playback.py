@@ -141,6 +141,7 @@ class Playback(Relay):
             delay = self.config.delay if self.config.delay >= 0 else self.recorded.delay(request.chunk_id)
             self.request, self.due = request, self.cycle + max(delay, 1) - 1
         if self.request and self.cycle > 1:  # the policy has to see more than the first measurement
+            self.inbox.pop(Fault, None)  # of an earlier one
             self._pass("request", self.request)
             self.out, self.request, self.decoding = self.request.chunk_id, None, False
         if self.out >= 0:

@@ -9,6 +9,7 @@ from operators.messages import HZ, ActionChunk, BadMessage, Chunk, Plan, Proprio
 from recordings.drec import Damage, Reader, nearest
 from recordings.migrations import read
 
+NEVER = 1_000_000_000  # cycles a chunk takes that was asked for, but did not come before the next was asked for
 USUAL = 8  # cycles a chunk takes of which the recording says nothing
 RECENT = 240  # measurements among which the one a chunk answers to is looked for
 KINDS = {"proprio": Proprio, "plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk}
@@ -39,7 +40,8 @@ class Recorded(NamedTuple):
 
     def delay(self, chunk_id: int) -> int:
         """Cycles from request to plan; of a chunk that is not in the recording, the usual one of those that are."""
-        usual = int(np.median(list(self.delays.values()))) if self.delays else USUAL
+        came = [delay for delay in self.delays.values() if delay < NEVER]
+        usual = int(np.median(came)) if came else USUAL
         return self.delays.get(chunk_id, usual)
 
     def cycles_before(self, t_ns: int | None) -> int | None:
@@ -98,6 +100,7 @@ class Episode:
         early = np.minimum(np.arange(first, last + 1) - known[0, 0], 0) * (10**9 // HZ)
         times = np.interp(np.arange(first, last + 1), known[:, 0], known[:, 1]).astype(np.int64) + early
         delays = {k: self._joined[k] - cycle for k, cycle in asked.items() if self._joined.get(k, -1) > cycle}
+        delays = {k: NEVER for k in asked if k < max(asked)} | delays
         observed = {max(cycle - first, 1): self._observed[k] for k, cycle in asked.items() if k in self._observed}
         return Recorded(self._first, times, delays, observed, self._decoded)
 
