@@ -14,9 +14,7 @@ from operators.messages import HZ, ActionChunk, Chunk, Episode, Fault, Plan, Pro
 from operators.order import Trail
 
 RELAYED = {"plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk}
-AGAIN_NS = 300_000_000
 STUCK_NS = 1_000_000_000
-LOST_NS = {Chunk: 30_000_000_000, ActionChunk: 3_000_000_000}  # an answer that takes longer does not come
 REMEMBERED = 400  # messages sent again when nobody answers: more than go out while a chunk is awaited
 
 FEW = 16
@@ -61,7 +59,6 @@ class Relay:
 
     def __init__(self, sender: Sender, speed: float):
         self.sender, self.wire, self._speed = sender, sender.wire, speed
-        self.inbox: dict[type, Any] = {}
         self.out, self.reached = -1, -1  # chunk that is out; the plan's tick, -1 before the first
         self.last: Proprio | None = None  # newest measurement sent
 
@@ -70,14 +67,6 @@ class Relay:
         shift = self.sender.repeated
         self.last = proprio
         sent = proprio._replace(seq=proprio.seq + shift, cycle=proprio.cycle + shift)
-        self.sender.send("proprio", pack(sent))
-        return sent
-
-    def number(self, proprio: Proprio) -> Proprio:
-        """Lockstep: send a measurement, numbered in a row, whichever it is."""
-        seq, cycle = self.sender.numbers
-        self.sender.numbers, self.last = (seq + 1, cycle + 1), proprio
-        sent = proprio._replace(seq=seq, cycle=cycle)
         self.sender.send("proprio", pack(sent))
         return sent
 
@@ -96,30 +85,6 @@ class Relay:
             if isinstance(message, Episode):
                 self._pass("episode", message)
             yield source, message
-
-    def _wait(self, kind: type) -> Any | None:
-        """The next message of a kind; None when it will not come: a fault was told, nothing for long, or the end.
-
-        A plan is waited for without end: the evaluator's time limit ends the run.
-        """
-        begun = again = time.monotonic_ns()
-        if kind in self.inbox:
-            return self.inbox.pop(kind)
-        if kind in LOST_NS and self.inbox.pop(Fault, None):
-            return None
-        for _, message in self._heard():
-            if isinstance(message, kind):
-                return message
-            if (isinstance(message, Fault) and kind in LOST_NS) or time.monotonic_ns() - begun > LOST_NS.get(
-                kind, 10**18
-            ):
-                return None
-            if isinstance(message, tuple):
-                self.inbox[type(message)] = message
-            if time.monotonic_ns() - again > AGAIN_NS:
-                self.sender.again()
-                again = time.monotonic_ns()
-        return None
 
     def _relay_until(self, due_ns: int) -> None:
         while self.wire.open and (left := due_ns - time.monotonic_ns()) > 0:
