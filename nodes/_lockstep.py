@@ -26,6 +26,7 @@ class Lockstep(Relay):
         self.newest: Proprio | None = None  # of the recording, at the cycle that is next
         self.played, self.cycle = 0, 0  # cycles of the recording; and with those in which it stands
         self.request: Request | None = None  # that was not passed on yet
+        self.asking = 0  # cycle in which it is
         self.due, self.decoding = 0, False  # cycle in which the chunk that is out is due; whether the decoder has it
         self.patience = PATIENCE
 
@@ -64,9 +65,13 @@ class Lockstep(Relay):
         self.reached = plan.tick
         self._pass("plan", plan)
         if self.mirror.receive(plan) and (request := self._wait(Request)):
-            delay = self.config.delay if self.config.delay >= 0 else self.recorded.delay(request.chunk_id)
-            self.request, self.due = request, self.cycle + max(delay, 1) - 1
-        if self.request and self.cycle > 1:  # the policy has to see more than the first measurement
+            early, delay = 0, self.config.delay  # a live scheduler heard the plan later than here
+            if delay < 0:
+                delay = self.recorded.delay(request.chunk_id)
+                early = max(0, self.recorded.asked.get(request.chunk_id, 0) - self.played)
+            self.asking = max(self.cycle + early, 2)  # the policy has to see more than the first measurement
+            self.request, self.due = request, self.cycle + early + max(delay, 1) - 1
+        if self.request and self.cycle >= self.asking:
             self.inbox.pop(Fault, None)  # of an earlier one
             self._pass("request", self.request)
             self.out, self.request, self.decoding = self.request.chunk_id, None, False

@@ -34,6 +34,7 @@ class Recorded(NamedTuple):
 
     first: Proprio | None  # measurement, which the executor holds until the first chunk
     times: np.ndarray  # (n,) int64 ns, when each cycle was; empty: the recording does not tell
+    asked: dict[int, int]  # chunk_id -> cycle whose plan made the scheduler ask for it
     delays: dict[int, int]  # chunk_id -> cycles from the plan that made it asked for to the first that holds it
     observed: dict[int, Proprio]  # cycle after which the policy was asked -> the measurement it answered to
     decoded: dict[int, int]  # chunk_id -> tick of the plan the decoder had seen
@@ -94,7 +95,7 @@ class Episode:
     def recorded(self) -> Recorded:
         asked = {request.chunk_id: self._asked(request) for request in self._requests if self._plans}
         if not asked:
-            return Recorded(self._first, np.zeros(0, np.int64), {}, {}, self._decoded)
+            return Recorded(self._first, np.zeros(0, np.int64), {}, {}, {}, self._decoded)
         first, last = min(asked.values()), self._plans[-1].cycle
         known = np.array([(plan.cycle, plan.t_ns) for plan in self._plans])
         early = np.minimum(np.arange(first, last + 1) - known[0, 0], 0) * (10**9 // HZ)
@@ -102,7 +103,9 @@ class Episode:
         delays = {k: self._joined[k] - cycle for k, cycle in asked.items() if self._joined.get(k, -1) > cycle}
         delays = {k: NEVER for k in asked if k < max(asked)} | delays
         observed = {max(cycle - first, 1): self._observed[k] for k, cycle in asked.items() if k in self._observed}
-        return Recorded(self._first, times, delays, observed, self._decoded)
+        return Recorded(
+            self._first, times, {k: cycle - first for k, cycle in asked.items()}, delays, observed, self._decoded
+        )
 
     def _asked(self, request: Request) -> int:
         """The cycle whose plan made the scheduler ask.
