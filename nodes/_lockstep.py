@@ -63,6 +63,8 @@ class Lockstep(Relay):
         if plan is None:
             return
         self.reached = plan.tick
+        if self.recorded.asked.get(self.out + 1) == self.played:  # the scheduler had the rows before this plan
+            self._rows()
         self._pass("plan", plan)
         if self.mirror.receive(plan) and (request := self._wait(Request)):
             early, delay = 0, self.config.delay  # a live scheduler heard the plan later than here
@@ -90,12 +92,17 @@ class Lockstep(Relay):
                 return
             self._pass("chunk", chunk)
             self.decoding = True
-        if due:
-            self.out = -1
-            if rows := self._wait(ActionChunk):
-                self.sender.settled()
-                self._pass("action_chunk", rows)
-                self.mirror.receive(rows)
+        self._rows()
+
+    def _rows(self) -> None:
+        """Hand the rows of the chunk that is out to executor and scheduler, if they are due."""
+        if self.out < 0 or not self.decoding or self.cycle < self.due:
+            return
+        self.out = -1
+        if rows := self._wait(ActionChunk):
+            self.sender.settled()
+            self._pass("action_chunk", rows)
+            self.mirror.receive(rows)
 
     def _decoded_at(self, tick: int) -> bool:
         return self.config.delay < 0 and tick >= self.recorded.decoded.get(self.out, sys.maxsize)
