@@ -10,6 +10,7 @@ SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export RUST_BACKTRACE := 0
 export DORA_ZENOH_MULTICAST := off
+export DORA_ZENOH_CONFIG_OVERLAY := $(CURDIR)/dataflows/zenoh.json5
 
 PYTHON ?=
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11

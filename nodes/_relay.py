@@ -14,7 +14,7 @@ from operators.messages import HZ, ActionChunk, Chunk, Episode, Fault, Plan, Pro
 from operators.order import Trail
 
 RELAYED = {"plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk}
-AGAIN_NS = 1_000_000_000
+STUCK_NS = 1_000_000_000
 REMEMBERED = 400  # messages sent again when nobody answers: more than go out while a chunk is awaited
 
 FEW = 16
@@ -29,6 +29,7 @@ class Sender:
 
     def __init__(self, node: Any, wire: Wire, lockstep: bool):
         self.node, self.wire, self.repeated = node, wire, 0
+        self.numbers: tuple[int, int] = 0, 0  # seq and cycle of the next measurement in lockstep
         self._trail = Trail() if lockstep else None
         self._recent: deque[tuple[str, pa.Array, dict, tuple]] = deque(maxlen=REMEMBERED)
 
@@ -58,7 +59,6 @@ class Relay:
 
     def __init__(self, sender: Sender, speed: float):
         self.sender, self.wire, self._speed = sender, sender.wire, speed
-        self.inbox: dict[type, Any] = {}
         self.out, self.reached = -1, -1  # chunk that is out; the plan's tick, -1 before the first
         self.last: Proprio | None = None  # newest measurement sent
 
@@ -86,23 +86,6 @@ class Relay:
                 self._pass("episode", message)
             yield source, message
 
-    def _wait(self, kind: type) -> Any | None:
-        """The next message of a kind; None when it will not come: a process told a fault, or the run is over."""
-        begun = time.monotonic_ns()
-        if kind in self.inbox:
-            return self.inbox.pop(kind)
-        for _, message in self._heard():
-            if isinstance(message, kind):
-                return message
-            if isinstance(message, Fault) and kind in (Chunk, ActionChunk):
-                return None
-            if isinstance(message, tuple):
-                self.inbox[type(message)] = message
-            if time.monotonic_ns() - begun > AGAIN_NS:
-                self.sender.again()
-                begun = time.monotonic_ns()
-        return None
-
     def _relay_until(self, due_ns: int) -> None:
         while self.wire.open and (left := due_ns - time.monotonic_ns()) > 0:
             self._relay(left / 1e9)
@@ -110,7 +93,7 @@ class Relay:
     def _hold(self, tick: int) -> int:
         """The recording does not run ahead of the plan, whose rows are due at its ticks; how long it waited [ns]."""
         begun = time.monotonic_ns()
-        while self.wire.open and tick > self.reached and (self.out >= 0 or time.monotonic_ns() - begun < AGAIN_NS):
+        while self.wire.open and tick > self.reached and (self.out >= 0 or time.monotonic_ns() - begun < STUCK_NS):
             self._relay_until(time.monotonic_ns() + round(1e9 / HZ / self._speed))
             if tick > self.reached:
                 self.measure_again()

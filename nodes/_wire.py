@@ -20,6 +20,7 @@ from operators.settings import Settings, parse
 
 ROOT = Path(__file__).parents[1]
 SHARED_MEMORY = Path("/dev/shm")
+TRANSPORT = ROOT / "dataflows" / "zenoh.json5"
 SHARED_MEMORY_NEEDED = 60 << 20  # of all processes together, at the default picture size
 
 
@@ -31,6 +32,8 @@ def settings() -> Settings:
         sys.exit(str(error))
     if SHARED_MEMORY.exists() and shutil.disk_usage(SHARED_MEMORY).total < SHARED_MEMORY_NEEDED:
         sys.exit(f"{SHARED_MEMORY}: expected 60 MB or more; in Docker, start the container with --shm-size=256m")
+    if "ZENOH_CONFIG" not in os.environ:  # dora refuses both
+        os.environ.setdefault("DORA_ZENOH_CONFIG_OVERLAY", str(TRANSPORT))
     return replace(config, out=str(ROOT / config.out), replay=config.replay and str(ROOT / config.replay))
 
 

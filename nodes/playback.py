@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from dora import Node
 
-from nodes._relay import RELAYED, Relay, Sender
+from nodes._lockstep import Lockstep
+from nodes._relay import RELAYED, Sender
 from nodes._wire import ROOT, Wire, settings
-from operators.messages import ActionChunk, Chunk, Episode, Fault, Plan, Proprio, Request, pack, unpack
-from operators.schedule import Scheduling
+from operators.messages import Episode, Fault, Proprio, pack, unpack
 from operators.settings import Settings
 from recordings.drec import Damage, Reader
 from recordings.migrations import migrated
@@ -25,7 +25,6 @@ from recordings.trim import episode_of
 PLAYED = ("proprio", "frame_front", "frame_wrist")
 INPUTS = {**RELAYED, "episode": Episode, "policy_fault": Fault, "decoder_fault": Fault}
 SETTLING_S = 0.5
-PATIENCE = 240  # cycles the recording stands for a plan that does not move on
 
 
 def main() -> None:
@@ -57,15 +56,8 @@ def run(node: Node, config: Settings, path: Path, timeline: Timeline) -> None:
                 Playback(sender, config, timeline, message).play(reader)
 
 
-class Playback(Relay):
+class Playback(Lockstep):
     """One episode."""
-
-    def __init__(self, sender: Sender, config: Settings, timeline: Timeline, start: Episode):
-        super().__init__(sender, config.speed or 1.0)
-        self.config, self.timeline, self.start = config, timeline, start
-        self.mirror = Scheduling(config, sync=False)  # whether the scheduler will ask, it alone could not say in time
-        self.sample, self.due = 0, 0  # proprio sent; at which of them the chunk that is out is due
-        self.patience = PATIENCE
 
     def play(self, reader: Reader) -> None:
         """Send the samples of this episode, then tell that it is done."""
@@ -86,10 +78,11 @@ class Playback(Relay):
             if self.config.speed:
                 begun += self._go_on(proprio)
             else:
-                self._catch_up(proprio.tick)
-                self._step(self.measure(proprio))
+                self.cycles(proprio)
         if self.config.speed:
             self._relay_until(time.monotonic_ns() + 100_000_000)
+        else:
+            self.cycles(None)
         self.wire.send("score", self.last.tick if self.last else 0, True, False, [], np.zeros(0))
 
     def _go_on(self, proprio: Proprio) -> int:
@@ -98,39 +91,6 @@ class Playback(Relay):
         first = self.last is None
         self.measure(proprio)
         return stood + (self._shake_hands(self.start) if first else 0)
-
-    def _catch_up(self, tick: int) -> None:
-        """Lockstep: while the plan is behind the recording, cycles go on and the recording stands."""
-        while self.wire.open and self.last and tick > self.reached and self.patience:
-            self._step(self.measure_again())
-            self.patience = self.patience - 1 if tick > self.reached else PATIENCE
-
-    def _step(self, proprio: Proprio) -> None:
-        """Lockstep: wait for the plan of this sample, and for whatever comes of it before the next."""
-        self.sample += 1
-        plan = None
-        while self.wire.open and (plan is None or plan.cycle != proprio.cycle):
-            plan = self._wait(Plan)
-        if plan is None:
-            return
-        self.reached = plan.tick
-        self._pass("plan", plan)
-        if self.mirror.receive(plan) and (request := self._wait(Request)):
-            self._pass("request", request)
-            episode = self.start.episode
-            delay = self.config.delay if self.config.delay >= 0 else self.timeline.delay(episode, request.chunk_id)
-            self.out, self.due = request.chunk_id, self.sample + max(delay, 1) - 1
-        if self.out >= 0 and self.sample >= self.due:
-            chunk = self._wait(Chunk)
-            while chunk and chunk.chunk_id < self.out:  # an answer to a request that was given up
-                chunk = self._wait(Chunk)
-            self.out = -1
-            if chunk:
-                self._pass("chunk", chunk)
-                if rows := self._wait(ActionChunk):
-                    self.sender.settled()
-                    self._pass("action_chunk", rows)
-                    self.mirror.receive(rows)
 
 
 if __name__ == "__main__":

@@ -42,5 +42,6 @@ def isolated(home: Path) -> dict[str, str]:
         "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]]),
         "DORA_COORDINATOR_PORT": str(port),
         "DORA_ZENOH_MULTICAST": "off",
+        "DORA_ZENOH_CONFIG_OVERLAY": str(Path(__file__).parents[1] / "dataflows" / "zenoh.json5"),
         "RUST_BACKTRACE": "0",
     }

@@ -11,6 +11,7 @@ import operators.codec
 import operators.decode
 import operators.edge
 import operators.execution
+import operators.join
 import operators.metrics
 import operators.open_loop
 import operators.plan
@@ -92,7 +93,7 @@ MUTANTS = {
     "metrics.overlap": Mutant(operators.metrics, "overlap_difference_mm", (turned,), "evaluator"),
     "open_loop.turns": Mutant(operators.open_loop, "turns", (early,), "compare"),
     "plan.step": Mutant(operators.plan.Plan, "_at", (of(0, turned),), "executor"),
-    "plan.newest": Mutant(operators.plan.JOINS, "newest", (turned, early), "executor"),
+    "plan.newest": Mutant(operators.join.JOINS, "newest", (turned, early), "executor"),
     "refine": Mutant(operators.decode, "refine", (turned, late, early), "decoder"),
     "rotation.to_absolute": Mutant(operators.decode, "to_absolute", (turned, early), "decoder"),
     "rotation.to_relative": Mutant(operators.codec, "to_relative", (turned, early), "decoder"),
