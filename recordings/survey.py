@@ -91,6 +91,25 @@ def survey(reader: Reader) -> Survey:
     return found
 
 
+def losses(reader: Reader, settled_s: float) -> tuple[int, int, int]:
+    """Messages of a recording, and how many the senders numbered and it lacks: before and after `settled_s`.
+
+    A sender's messages are counted from the first that was received.
+    """
+    newest: dict[str, int] = {}
+    messages, lacking = 0, [0, 0]
+    for record in reader:
+        messages += 1
+        content = reader.message(record)
+        seq = None if content is None else sequence(content)
+        if seq is None:
+            continue
+        before = newest.get(record.topic, seq - 1)
+        lacking[record.offset_ns > settled_s * 1e9] += max(seq - before - 1, 0)
+        newest[record.topic] = seq
+    return messages, lacking[0], lacking[1]
+
+
 def playable(found: Survey) -> str:
     """Why a recording cannot take the place of robot and cameras, or nothing."""
     outputs = sorted({topic.split("/", 1)[1] for topic in found.topics})

@@ -27,16 +27,23 @@ from operators.plan import hold
 from operators.refine import refine
 from operators.rotation import action_from_pose
 from operators.rows import Rows, rows
+from recordings.drec import Reader
+from recordings.survey import losses
 
 GRAPH = Path(__file__).parents[1] / "dataflows" / "async_rtr.yml"
+LIVE = (
+    *("starved_percent", "jitter_ms_p50", "jitter_ms_p99", "jitter_ms_max"),
+    *("refine_ms_p50", "refine_ms_p99", "delay_ticks"),
+)
+SETTLED_S = 2.0  # dora loses messages while the processes of a graph find each other
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Time the parts, then a live run while both cores are kept busy."""
+    """Time the parts, a live run while both cores are kept busy, and one with and one without a recording."""
 
     seconds: int = 60
-    """Of the live run at least; 0 leaves it out."""
+    """Of each live run at least; 0 leaves them out."""
     latency_ms: int = 100
     busy: int = os.cpu_count() or 1
     """Processes that do nothing but load the cores meanwhile."""
@@ -46,6 +53,7 @@ class Bench:
         console.print(parts())
         if self.seconds:
             console.print(live(self))
+            console.print(recorded(self))
 
 
 def parts() -> Table:
@@ -88,34 +96,52 @@ def times_ms(call: Callable[[], object], clock: Callable[[], int], repeat: int =
 
 def live(options: Bench) -> Table:
     """Run async_rtr.yml for a while with both cores loaded and show its metrics."""
+    with TemporaryDirectory() as folder:
+        found = run_live(options, Path(folder), options.busy)
+    bars = {"starved_percent": "0", "jitter_ms_p99": "< 1 where SCHED_FIFO is allowed", "refine_ms_p99": "< 3"}
+    table = Table("metric", "mean", "bar", title=f"live, {options.busy} busy processes beside it")
+    for name in LIVE:
+        table.add_row(name, f"{found[name]['mean']:.3f}", bars.get(name, ""))
+    return table
+
+
+def recorded(options: Bench) -> Table:
+    """The same run twice, without and with a recording of everything, both cameras too."""
+    with TemporaryDirectory() as folder:
+        without = run_live(options, Path(folder) / "without", 0)
+        file = Path(folder) / "run.drec"
+        recording = run_live(options, Path(folder) / "with", 0, RECORD=str(file), RECORD_FRAMES="zstd")
+        with Reader(file) as reader:
+            messages, early, late = losses(reader, SETTLED_S)
+    table = Table("metric", "without", "recorded", "ratio", "bar", title="live, with and without a recording")
+    for name in LIVE:
+        plain, beside = without[name]["mean"], recording[name]["mean"]
+        ratio = f"{beside / plain:.2f}" if plain else ""
+        bar = "ratio <= 1.2" if name == "jitter_ms_p99" else ""
+        table.add_row(name, f"{plain:.3f}", f"{beside:.3f}", ratio, bar)
+    table.add_row("messages", "", str(messages), "", "")
+    table.add_row(f"lost in the first {SETTLED_S:g} s", "", str(early), "", "0")
+    table.add_row("lost after that", "", str(late), "", "0")
+    return table
+
+
+def run_live(options: Bench, out: Path, busy: int, **values: str) -> dict[str, dict]:
+    """Metrics of a live run of async_rtr.yml with `busy` processes that load the cores."""
     episodes, stop = max(1, -(-options.seconds // 8)), Event()
-    with TemporaryDirectory() as folder, ExitStack() as stack:
-        for _ in range(options.busy):
+    with ExitStack() as stack:
+        for _ in range(busy):
             process = Process(target=_spin, args=(stop,), daemon=True)
             process.start()
             stack.callback(process.join)
         stack.callback(stop.set)
-        values = {"LATENCY_MS": options.latency_ms, "EPISODES": episodes, "OUT": folder}
-        environ = {**os.environ, **{name: str(value) for name, value in values.items()}}
+        chosen = {"LATENCY_MS": str(options.latency_ms), "EPISODES": str(episodes), "OUT": str(out), **values}
         command = ["dora", "run", "--log-level", "error", str(GRAPH)]
-        print(f"live run of {episodes} episodes with {options.busy} busy processes ...", flush=True)
+        print(f"live run of {episodes} episodes, {busy} busy processes, {values or 'nothing recorded'} ...", flush=True)
+        environ = {**os.environ, **chosen}
         done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
             sys.exit(f"rtr bench: the live run failed\n{done.stdout[-2000:]}")
-        found = json.loads((Path(folder) / "report.json").read_text())["metrics"]
-    table = Table("metric", "mean", "bar", title=f"{episodes} live episodes, {options.busy} busy processes beside them")
-    bars = {"starved_percent": "0", "jitter_ms_p99": "< 1 where SCHED_FIFO is allowed", "refine_ms_p99": "< 3"}
-    for name in (
-        "starved_percent",
-        "jitter_ms_p50",
-        "jitter_ms_p99",
-        "jitter_ms_max",
-        "refine_ms_p50",
-        "refine_ms_p99",
-        "delay_ticks",
-    ):
-        table.add_row(name, f"{found[name]['mean']:.3f}", bars.get(name, ""))
-    return table
+    return json.loads((out / "report.json").read_text())["metrics"]
 
 
 def _spin(stop) -> None:
