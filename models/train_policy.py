@@ -42,7 +42,7 @@ class TrainPolicy:
     """latent60 or action60."""
     codec: str = "vae"
     """Of latent60: vae, vae_seam, pca or dct."""
-    steps: int = 4000
+    steps: int = 3000
     batch: int = 128
     rate: float = 1e-3
     samples: int = 10

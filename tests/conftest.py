@@ -19,6 +19,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--accept-golden", action="store_true", help="store what processes now send as golden outputs")
 
 
+@pytest.fixture(autouse=True)
+def ordinary_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that is run within the test process asks for real-time priority; all tests after it would have it too."""
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: None)
+
+
 @pytest.fixture
 def dora_env(tmp_path: Path) -> dict[str, str]:
     """Environment for a `dora` of its own: home, coordinator port, no multicast, scripts of this interpreter first."""

@@ -20,7 +20,7 @@ from recordings.drec import Reader, Writer, encode, pack_frame
 from recordings.export import MissingExtra, curves, json_schema, to_mcap, to_rerun
 from recordings.migrations import Added, Dropped, Renamed, migrated, state
 from recordings.plot import plot
-from recordings.survey import choose, playable, survey
+from recordings.survey import choose, losses, playable, survey
 from recordings.trim import trim
 from studies import recording as commands
 from tests.replay import episode_messages, told
@@ -102,6 +102,16 @@ def test_what_is_missing_or_bad_is_counted_and_named_with_its_offset(tmp_path, c
     with pytest.raises(SystemExit):
         commands.Check(path).run()
     assert "no footer" in capsys.readouterr().out
+
+
+def test_losses_are_told_apart_by_when_they_were(tmp_path):
+    path, messages = tmp_path / "x.drec", told(episode_messages("async_rtr"), "proprio")[:60]
+    writer = Writer(path, "")
+    for message in [*messages[1:3], *messages[6:30], *messages[31:]]:
+        writer.write("robot", "proprio", message.t_ns, encode("robot", "proprio", pack(message), {}))
+    writer.close()
+    with Reader(path) as reader:
+        assert losses(reader, settled_s=0.2) == (55, 3, 1)
 
 
 def test_a_recording_without_proprio_cannot_be_played(tmp_path):
