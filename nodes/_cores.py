@@ -11,11 +11,11 @@ class CoreUse:
     """Counts from when it is made."""
 
     def __init__(self) -> None:
-        self._begun_s, self._busy_s = time.monotonic(), busy_s()
+        self._begun_ns, self._busy_s = time.monotonic_ns(), busy_s()
 
     def percent(self) -> dict[str, float]:
         """Node -> percent of one core since then."""
-        elapsed_s = time.monotonic() - self._begun_s
+        elapsed_s = (time.monotonic_ns() - self._begun_ns) / 1e9
         now = busy_s()
         return {name: round(100 * (now[name] - self._busy_s.get(name, 0.0)) / elapsed_s, 1) for name in sorted(now)}
 
