@@ -171,7 +171,7 @@ def interval(values: np.ndarray, episode: np.ndarray) -> dict[str, float | list[
     """Mean of values (n, ...) over all rows, and its 95 % interval, episodes (n,) being what is independent."""
     each = values.reshape(len(values), -1).mean(1)
     means = np.array([each[episode == number].mean() for number in np.unique(episode)])
-    half = 1.96 * means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else 0.0
+    half = 1.96 * float(means.std(ddof=1)) / len(means) ** 0.5 if len(means) > 1 else 0.0
     mean = float(each.mean())
     return {"mean": round(mean, 5), "ci95": [round(mean - half, 5), round(mean + half, 5)]}
 

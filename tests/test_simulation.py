@@ -307,6 +307,7 @@ def test_missing_graphics_name_the_packages(monkeypatch):
 def test_the_phase_of_an_undisturbed_pen_is_the_clock():
     task, world = WriteBoard(SEED), World()
     measured = world.reset(task)
+    chunk = task.expert_chunk(0, measured.tcp_pose, measured.wrench)
     for tick in range(task.duration_ticks):
         if tick % 24 == 0:
             chunk = task.expert_chunk(tick, measured.tcp_pose, measured.wrench)
@@ -319,19 +320,20 @@ def test_before_the_first_ink_the_phase_waits_for_the_pen_to_come_down():
     late = 150  # by the clock, long on the stroke
     heights = (0.02, 0.01, 0.003)
     phases = []
+    pose = task.home_pose
     for height in heights:
-        above = task.to_base(np.append(task.target[0], height))
-        phases.append(task.phase(late, np.concatenate([above, task.reference_rotation]), begun=False))
+        pose = np.concatenate([task.to_base(np.append(task.target[0], height)), task.reference_rotation])
+        phases.append(task.phase(late, pose, begun=False))
     assert np.all(np.diff(phases) > 0)
     for height, phase in zip(heights, phases, strict=True):
         assert abs(task.reference(np.array([phase - SERVO_LAG]))[0, 2] - height) < 0.001
-    assert task.phase(30, np.concatenate([above, task.reference_rotation]), begun=False) <= 30
+    assert task.phase(30, pose, begun=False) <= 30
 
 
 def test_the_phase_is_that_of_the_nearest_place_on_the_pens_own_strand():
     task = WriteBoard(SEED)
     where = task.reference(np.array([200.0 - SERVO_LAG]))[0]
+    pose = np.concatenate([task.to_base(where), task.reference_rotation])
     for clock in (190, 200, 212):
-        pose = np.concatenate([task.to_base(where), task.reference_rotation])
         assert abs(task.phase(clock, pose, begun=True) - 200) < 1
     assert abs(task.phase(300, pose, begun=True) - 200) > 50, "it looks near the clock only"
