@@ -15,7 +15,7 @@ pytestmark = pytest.mark.graph
 
 @pytest.mark.parametrize(
     "name, wrong, choices",
-    [("POLICY", "oracle", "expert, expert_flow"), ("TASK", "juggle", "write_board"), ("MARGIN", "many", "a whole number")],
+    [("POLICY", "oracle", "expert, "), ("TASK", "juggle", "write_board"), ("MARGIN", "many", "a whole number")],
 )
 def test_a_wrong_variable_ends_the_run_with_one_line(name, wrong, choices, dora_env, tmp_path):
     done = run("async_rtr.yml", dora_env, tmp_path, **{name: wrong})
