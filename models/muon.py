@@ -1,8 +1,7 @@
 """Muon: steps along the orthogonalised momentum of each weight matrix, AdamW for everything else.
 
 After Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks" (kellerjordan.github.io/posts/muon).
-torch's own takes matrices only; here a convolution's kernel is one, (out, in x places). On the picture encoder it needs
-about half the steps AdamW needs for the same error.
+torch's own takes matrices only; here a convolution's kernel is one, (out, in x places).
 """
 
 from collections.abc import Iterable

@@ -116,7 +116,7 @@ class Vision(nn.Module):
     """The frozen whole: pictures and states -> what a policy is conditioned on, (B, CONDITION).
 
     That is the head's labels, and the state without the place. The labels are the mean of those of the pictures and of
-    their mirror images turned back: on new strokes this takes away a quarter of the error.
+    their mirror images turned back, which is nearer to the truth on strokes it has not seen.
     """
 
     def __init__(self, width: int = 256):

@@ -13,7 +13,7 @@ from operators.settings import Settings, parse
 from simulation.renderer import Renderer
 from simulation.tasks import make_task
 from studies.evaluate import delay_cycles
-from studies.lockstep import MODES, Lockstep
+from studies.lockstep import Lockstep
 
 NAMES = {"sync": "sync", "async_naive": "async, naive", "async_rtr": "async, reuse-then-refine"}
 EVERY = 2  # cycles a picture
@@ -29,13 +29,16 @@ class Video:
 
     out: Path = Path("out/modes.webm")
     policy: str = "dp_latent60"
-    modes: tuple[str, ...] = MODES
+    modes: tuple[str, ...] = tuple(NAMES)
     delay: str = "8"
     """Cycles from request to hand-over: a number, or lognormal:8, spikes:8, outage:8."""
     seed: int = 20_000
     targets: str = "random"
 
     def run(self) -> None:
+        unknown = set(self.modes) - NAMES.keys()
+        if unknown or not self.modes:
+            raise ValueError(f"--modes: expected some of {', '.join(NAMES)}, got {', '.join(self.modes) or 'none'}")
         if self.out.suffix != ".webm":
             raise ValueError(f"--out: expected a file .webm, got {self.out}")
         delay_cycles(self.delay, 0, 0, 0)

@@ -24,30 +24,11 @@ from operators.join import (
 from operators.messages import ActionChunk, Proprio
 from operators.metrics import seam_jumps_mm, second_difference_mm
 from operators.plan import hold
-from operators.rotation import action_from_pose, angle_between, matrix_from_6d, orthonormal_6d
-from operators.rows import Rows, concat, rows
+from operators.rotation import angle_between, matrix_from_6d, orthonormal_6d
+from operators.rows import Rows, concat
+from tests.chunks import POSE, START, curve, line
 
-POSE = np.array([0.4, 0.1, 0.2, 0, 3.0, 0])
-START = action_from_pose(POSE, 0.5)
 EACH_JOIN = pytest.mark.parametrize("join", JOINS.values(), ids=JOINS)
-
-
-def curve(tick: int, n: int, seed: int = 0) -> Rows:
-    """A smooth chunk near START, another for every seed; read-only, as messages are."""
-    draw = np.random.default_rng(seed)
-    time = np.arange(n)[:, None] / 60
-    drift = draw.uniform(-0.02, 0.02, 6) + draw.uniform(-0.1, 0.1, 6) * time
-    swing = drift + 0.02 * np.sin(4 * time + draw.uniform(0, 6))
-    action = action_from_pose(POSE + swing, draw.uniform())
-    action.flags.writeable = False
-    return Rows(tick, action)
-
-
-def line(tick: int, n: int, x: float = 0.0, step: float = 1e-3) -> Rows:
-    """A chunk along x [m], untouched otherwise."""
-    action = np.repeat(START[None], n, 0)
-    action[:, 0] = x + step * np.arange(n)
-    return rows(tick, action)
 
 
 def equal(left: Rows, right: Rows) -> bool:

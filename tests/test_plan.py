@@ -23,29 +23,9 @@ from operators.plan import (
     hold,
 )
 from operators.refine import refine
-from operators.rotation import action_from_pose, orthonormal_6d
+from operators.rotation import orthonormal_6d
 from operators.rows import Rows, concat, nothing, rows
-
-START = action_from_pose(np.array([0.4, 0.1, 0.2, 0, 3.0, 0]), 0.5)
-
-
-def curve(tick: int, n: int, seed: int = 0) -> Rows:
-    """A smooth chunk near START, another for every seed; read-only, as messages are."""
-    draw = np.random.default_rng(seed)
-    time = np.arange(n)[:, None] / 60
-    swing = (
-        draw.uniform(-0.02, 0.02, 6) + draw.uniform(-0.1, 0.1, 6) * time + 0.02 * np.sin(4 * time + draw.uniform(0, 6))
-    )
-    action = action_from_pose(np.array([0.4, 0.1, 0.2, 0, 3.0, 0]) + swing, draw.uniform())
-    action.flags.writeable = False
-    return Rows(tick, action)
-
-
-def line(tick: int, n: int, x: float = 0.0, step: float = 1e-3) -> Rows:
-    """A chunk along x [m], untouched otherwise."""
-    action = np.repeat(START[None], n, 0)
-    action[:, 0] = x + step * np.arange(n)
-    return rows(tick, action)
+from tests.chunks import START, curve, line
 
 
 def run(plan: Plan, cycles: int) -> tuple[Plan, list[Due]]:
