@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.checkpoint import FOLDER, BadCheckpoint, read, require
 from models.diffusion import UNet, sample
 from models.registry import make_codec
-from models.vision import Vision, picture, standing, state_vector
+from models.vision import Vision, cropped, picture, standing, state_vector
 from operators.frame import Frame
 from operators.messages import ACTION_WIDTH, HORIZON, HZ, Episode, Proprio
 from operators.policy import Observation, Prediction
@@ -43,7 +43,7 @@ class DpPolicy:
         vision.fill(self._vision)
         self._network = Network.like(checkpoint.tensors).eval().requires_grad_(False)
         checkpoint.fill(self._network)
-        self._samples = int(checkpoint.about["samples"])
+        self._samples, self._temperature = int(checkpoint.about["samples"]), float(checkpoint.about["temperature"])
         self._episode: Episode | None = None
         self._last: Planned | None = None
 
@@ -57,7 +57,7 @@ class DpPolicy:
             raise ValueError("expected an episode to have started before a chunk is asked for")
         seed = self._episode.seed, self._episode.episode, observation.chunk_id
         draw = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        noise = torch.randn((1, *self._network.shape), generator=draw)
+        noise = self._temperature * torch.randn((1, *self._network.shape), generator=draw)
         with torch.inference_mode():
             features = self._vision(*self._inputs(observation.proprio, observation.frames))
             values = self._network(features, noise, self._samples)[0].numpy()
@@ -71,7 +71,7 @@ class DpPolicy:
         state = state_vector(proprio.tcp_pose[:3], matrix, proprio.tcp_velocity[:3], proprio.wrench[2])
         if self._last is not None:
             state = standing(state, self._last.velocity(proprio.tick))
-        pictures = [picture(frames[camera].pixels) for camera in ("wrist", "front")]
+        pictures = cropped(picture(frames["wrist"].pixels), picture(frames["front"].pixels))
         return [torch.tensor(value)[None] for value in (*pictures, state)]
 
 
@@ -96,9 +96,9 @@ class Planned(NamedTuple):
     place: np.ndarray  # (48, 3) m, in the axes of the tool, which keeps its orientation
 
     def velocity(self, tick: int) -> np.ndarray:
-        """At which the chunk passed its row before `tick`, or its last row, (3,) m/s in the tool's axes."""
-        row = min(max(tick - self.tick - 1, 1), HORIZON - 1)
-        return (self.place[row] - self.place[row - 1]) * HZ
+        """At which the chunk goes on from its row of `tick`, or its last row but one, (3,) m/s in the tool's axes."""
+        row = min(max(tick - self.tick, 0), HORIZON - 2)
+        return (self.place[row + 1] - self.place[row]) * HZ
 
 
 class Network(nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.vision import CHUNK_MIRROR, SIZE, STATE_MIRROR, standing, state_vector
+from models.vision import CHUNK_MIRROR, SIZE, STATE_MIRROR, cropped, standing, state_vector
 from operators.messages import HORIZON, HZ
 from operators.rotation import matrix_from_6d, sixd_from_matrix
 from recordings.dataset import Dataset
@@ -31,8 +31,8 @@ STATE_NOISE = torch.tensor([0.03] * 3 + [0.01] * 6 + [0.05] * 4 + [0.02] + [0.0]
 
 
 class Batch(NamedTuple):
-    wrist: Tensor  # (B, 96, 96, 3) uint8, or float 0..255
-    front: Tensor
+    wrist: Tensor  # (B, 72, 72, 3) uint8, or float 0..255: `models.vision.cropped`
+    front: Tensor  # (B, 64, 72, 3)
     state: Tensor  # (B, STATE)
     chunk: Tensor  # (B, 48, 10) relative to the measured pose
     finished: Tensor  # (B,) 0 or 1: the pen has begun to leave the board for good
@@ -74,19 +74,21 @@ class Samples:
         state = np.where(turn, self.states[rows] * STATE_MIRROR, self.states[rows])
         chunk = np.where(turn[..., None], self.chunks[rows] * CHUNK_MIRROR, self.chunks[rows])
         ends = np.where(turn[..., None], self.ends[rows] * CHUNK_MIRROR[:2], self.ends[rows])
-        wrist, front = (torch.from_numpy(self._frames(camera, rows)) for camera in ("wrist", "front"))
-        for frame in (wrist, front):
-            frame[flip] = frame[flip].flip(2)
+        wrist, front = (torch.from_numpy(pictures) for pictures in self._pictures(rows))
+        for picture in (wrist, front):
+            picture[flip] = picture[flip].flip(2)
         numbers = (torch.from_numpy(values) for values in (state, chunk, self.finished[rows], ends))
         return Batch(wrist, front, *numbers)
 
-    def _frames(self, camera: str, rows: np.ndarray) -> np.ndarray:
-        """(B, 96, 96, 3) uint8."""
-        out = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
+    def _pictures(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What matters of the pictures of both cameras, uint8."""
+        blank = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
+        wrist, front = (np.ascontiguousarray(picture) for picture in cropped(blank, blank))
         for start, end, found in zip(self._starts, self._starts[1:], self._caches, strict=False):
             here = (rows >= start) & (rows < end)
-            out[here] = found.frames[camera][rows[here] - start]
-        return out
+            at = rows[here] - start
+            wrist[here], front[here] = cropped(found.frames["wrist"][at], found.frames["front"][at])
+        return wrist, front
 
 
 def varied(batch: Batch, generator: torch.Generator) -> Batch:

@@ -30,6 +30,7 @@ SPACES = ("latent60", "action60")
 DESCRIPTION = """A diffusion policy that writes a given stroke on a board, from two pictures and the measured state.
 Open-loop metrics are on held-out episodes. Trained in simulation only: not for a real robot."""
 SAVGOL = 15, 3  # rows and order of the filter a jerky chunk would be given
+DRAWN = "deviation_mm", "chunk_jerk_mm_per_tick3"  # are also told for chunks of temperature 1
 PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
 
 
@@ -42,12 +43,14 @@ class TrainPolicy:
     """latent60 or action60."""
     codec: str = "vae"
     """Of latent60: vae, vae_seam, pca or dct."""
-    steps: int = 3000
+    steps: int = 10000
     batch: int = 128
     rate: float = 1e-3
-    samples: int = 10
+    samples: int = 20
     """DDIM steps."""
-    feature_noise: float = 0.05
+    temperature: float = 0.0
+    """Size of the noise from which a chunk is sampled; 1 draws chunks as spread as the data, 0 the likeliest."""
+    feature_noise: float = 0.02
     """In standard deviations of each feature: the encoder knows its training pictures better than new ones."""
     seed: int = 0
     minutes: float = 10.0
@@ -121,9 +124,11 @@ class _Training:
     def save(self, name: str, part: float) -> None:
         """Write the averaged weights; those of a part of the steps stay beside the training state."""
         config = self.config
-        metrics = {**self.open_loop(), "minutes": round(self.loop.seconds / 60, 1)}
+        drawn = {f"drawn_{name}": found for name, found in self.open_loop(1.0).items() if name in DRAWN}
+        metrics = {**self.open_loop(config.temperature), **drawn, "minutes": round(self.loop.seconds / 60, 1)}
         about = {"kind": name, "task": "write_board", "space": config.space, "encoder": self.encoder}
-        about |= {"codec": self.codec.name if self.codec else "", "samples": config.samples, "part": part}
+        about |= {"codec": self.codec.name if self.codec else "", "samples": config.samples}
+        about |= {"temperature": config.temperature, "part": part}
         about |= {"metrics": metrics, "configuration": decisive(config), "description": DESCRIPTION}
         if part == 1:
             about["curve"] = {
@@ -137,13 +142,13 @@ class _Training:
         """Where the checkpoint at a part of the steps is written."""
         return self.config.out / name if part == 1 else self.config.state / f"{name}_{round(100 * part)}"
 
-    def open_loop(self, most: int = 2000) -> dict[str, dict | float]:
+    def open_loop(self, temperature: float, most: int = 2000) -> dict[str, dict | float]:
         """Of sampled chunks on held-out rows; with what a Savitzky-Golay filter makes of them."""
         rows = self.held_out[np.unique(np.linspace(0, len(self.held_out) - 1, most).astype(int))]
         generator = torch.Generator().manual_seed(1)
         found = []
         for part in np.array_split(rows, max(1, len(rows) // 250)):
-            noise = torch.randn((len(part), *self.values.shape[2:]), generator=generator)
+            noise = temperature * torch.randn((len(part), *self.values.shape[2:]), generator=generator)
             with torch.inference_mode():
                 values = self.average.module(self.features[0, part].float(), noise, self.config.samples).numpy()
             found.append(self.codec.decode(values) if self.codec else values)
@@ -197,8 +202,9 @@ def cached_features(path: Path, samples: Samples, vision: Checkpoint) -> dict[st
     for rows in track(np.array_split(np.arange(len(samples)), 1 + len(samples) // 256), "features"):
         plain, mirrored = (samples.batch(rows, torch.full((len(rows),), flip)) for flip in (False, True))
         variants = [plain, varied(mirrored, generator)]
-        with torch.inference_mode():
-            features.append(torch.stack([see(*batch[:3]).half() for batch in variants]))
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            seen = [see(*batch[:3]) for batch in variants]
+        features.append(torch.stack(seen).half())
         chunks.append(torch.stack([batch.chunk for batch in variants]))
     found = {"features": torch.cat(features, 1), "chunks": torch.cat(chunks, 1)}
     path.parent.mkdir(parents=True, exist_ok=True)

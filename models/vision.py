@@ -8,17 +8,19 @@ Mirroring: both cameras look along the base's and the tool's xz plane, so a pict
 scene with y turned round; `mirrored` turns round the state, `flip_chunk` the chunk.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from operators.messages import ACTION_WIDTH
 
 SIZE = 96  # pixels a side
-FRONT_CROP = slice(28, 92), slice(12, 84)  # rows, columns of the front view in which the board may be
+_FRONT = slice(28, 92), slice(12, 84)  # rows, columns of the front view in which the board may be
+_WRIST = slice(12, 84), slice(12, 84)  # 40 mm around the pen's tip: farther than a chunk reaches
 POINTS = 12  # of the expert's path that are regressed, every fourth row of its chunk
 STATE = 16
 PLACE = 9  # first numbers of a state that say where on the board the robot is: not for a policy to learn by heart
@@ -32,6 +34,8 @@ _CENTRE = np.array([0.5, 0.0, 0.15], np.float32)  # m, base frame, around which 
 _SPEED = 0.05  # m/s
 STANDING = 0.003  # m/s
 
+Pixels = TypeVar("Pixels", np.ndarray, Tensor)
+
 
 def picture(pixels: np.ndarray) -> np.ndarray:
     """The central square of a frame, at SIZE x SIZE: (h, w, 3) uint8 -> (96, 96, 3) uint8."""
@@ -40,6 +44,11 @@ def picture(pixels: np.ndarray) -> np.ndarray:
     top, left = (height - side) // 2, (width - side) // 2
     square = pixels[top : top + side, left : left + side]
     return square if side == SIZE else cv2.resize(square, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+
+def cropped(wrist: Pixels, front: Pixels) -> tuple[Pixels, Pixels]:
+    """What matters of pictures (..., 96, 96, 3) of both cameras: (..., 72, 72, 3) and (..., 64, 72, 3)."""
+    return wrist[(..., *_WRIST, slice(None))], front[(..., *_FRONT, slice(None))]
 
 
 def state_vector(position: np.ndarray, matrix: np.ndarray, velocity: np.ndarray, force: np.ndarray) -> np.ndarray:
@@ -77,19 +86,17 @@ def standing(state: np.ndarray, velocity: np.ndarray) -> np.ndarray:
 
 
 class Encoder(nn.Module):
-    """Pictures (B, 96, 96, 3) uint8 of both cameras and states (B, STATE) -> features (B, width)."""
+    """Cropped pictures (B, h, w, 3) uint8 of both cameras and states (B, STATE) -> features (B, width)."""
 
     def __init__(self, width: int = 256):
         super().__init__()
-        self.wrist = _eye(32, 64, 24, 12 * 12, 192)
+        self.wrist = _eye(32, 64, 24, 9 * 9, 192)
         self.front = _eye(16, 32, 8, 8 * 9, 64)
         self.state = nn.Sequential(nn.Linear(STATE, 64), nn.ReLU())
         self.join = nn.Sequential(nn.Linear(192 + 64 + 64, width), nn.ReLU(), nn.Linear(width, width))
 
     def forward(self, wrist: Tensor, front: Tensor, state: Tensor) -> Tensor:
-        rows, columns = FRONT_CROP
-        seen = self.wrist(_image(wrist)), self.front(_image(front[:, rows, columns]))
-        return self.join(torch.cat([*seen, self.state(state)], 1))
+        return self.join(torch.cat([self.wrist(_image(wrist)), self.front(_image(front)), self.state(state)], 1))
 
 
 class Labels(NamedTuple):
@@ -113,7 +120,7 @@ class Head(nn.Module):
 
 
 class Vision(nn.Module):
-    """The frozen whole: pictures and states -> what a policy is conditioned on, (B, CONDITION).
+    """The frozen whole: cropped pictures and states -> what a policy is conditioned on, (B, CONDITION).
 
     That is the head's labels, and the state without the place. The labels are the mean of those of the pictures and of
     their mirror images turned back, which is nearer to the truth on strokes it has not seen.
@@ -134,38 +141,51 @@ class Vision(nn.Module):
         return torch.cat([points.flatten(1), ends.flatten(1), finished[:, None], state[:, PLACE:]], 1)
 
 
+class Norm(nn.Module):
+    """GroupNorm of one group and without scale, on (B, C, h, w) with channels last in memory.
+
+    In bfloat16 it is six times as fast there as torch's GroupNorm, which took a third of a training step.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.permute(0, 2, 3, 1)
+        with torch.autocast("cpu", enabled=False):
+            normed = functional.layer_norm(rows.flatten(1), (rows[0].numel(),)).view(rows.shape)
+        return (normed + self.bias.to(normed.dtype)).permute(0, 3, 1, 2)
+
+
 class Residual(nn.Module):
     def __init__(self, width: int):
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.GroupNorm(8, width),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.GroupNorm(8, width),
-        )
+        self.body = nn.Sequential(_conv(width, width), Norm(width), nn.ReLU(), _conv(width, width), Norm(width))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.body(x))
 
 
+class Patches(nn.Module):
+    """Pictures (B, C, h, w) -> (B, 16 C, h / 4, w / 4): squares of four by four pixels as channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, channels, height, width = x.shape
+        split = x.permute(0, 2, 3, 1).reshape(n, height // 4, 4, width // 4, 4 * channels)
+        return split.transpose(2, 3).reshape(n, height // 4, width // 4, 16 * channels).permute(0, 3, 1, 2)
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+
+
 def _eye(first: int, second: int, last: int, places: int, out: int) -> nn.Sequential:
     """A stem of stride 4 is 2.6 times as fast as the usual one, and a line is still a pixel wide behind it."""
-    eye = nn.Sequential(
-        nn.Conv2d(3, first, 6, 4, 1, bias=False),
-        nn.GroupNorm(4, first),
-        nn.ReLU(),
-        nn.Conv2d(first, second, 3, 2, 1, bias=False),
-        nn.GroupNorm(8, second),
-        nn.ReLU(),
-        Residual(second),
-        nn.Conv2d(second, last, 1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(last * places, out),
-        nn.ReLU(),
-    )
-    return eye.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    stem = Patches(), _conv(16 * 3, first), Norm(first), nn.ReLU()
+    middle = _conv(first, second, stride=2), Norm(second), nn.ReLU(), Residual(second)
+    end = nn.Conv2d(second, last, 1), nn.ReLU(), nn.Flatten(), nn.Linear(last * places, out), nn.ReLU()
+    return nn.Sequential(*stem, *middle, *end).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _image(pixels: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Ask(NamedTuple):
 class Schedule:
     """What the scheduler knows; immutable."""
 
-    execution_horizon: int = 24  # ticks between requests in async
+    execution_horizon: int = 12  # ticks between requests in async
     settle: int = 12  # cycles the robot stands before a sync request
     timeout: int = 180  # cycles after which an answer counts as lost
     delays: tuple[int, ...] = (8,)  # cycles from request to chunk, newest last; begins with a guess

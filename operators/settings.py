@@ -30,7 +30,7 @@ class Settings:
     targets: str = _variable(
         "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
     )
-    policy: str = _variable("expert", "policy", "who predicts chunks", POLICIES)
+    policy: str = _variable("dp_latent60", "policy", "who predicts chunks", POLICIES)
     policy_b: str = _variable("expert", "compare", "the other policy of compare_open_loop.yml", POLICIES)
     replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
     noise: float = _variable(
@@ -42,7 +42,7 @@ class Settings:
     latency_ms: float = _variable(100.0, "policy", "time from request to chunk at least")
     latency_trace: str = _variable("constant", "policy", "how that time varies", TRACES)
     stale_ms: float = _variable(200.0, "policy", "a frame older than this refuses the request")
-    codec: str = _variable("dct", "policy, decoder", "of latents, and what refine passes chunks through", CODECS)
+    codec: str = _variable("vae", "policy, decoder", "of latents, and what refine passes chunks through", CODECS)
     refine_codec: str = _variable("", "decoder", "what refine uses in the place of CODEC; empty = CODEC", ("", *CODECS))
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
@@ -52,11 +52,11 @@ class Settings:
         0.4, "executor", "feed rate down to which a slow policy slows the robot; 1 = never", least=0.05
     )
     clock: str = _variable("own", "executor", "own 60 Hz, or one cycle per proprio received", ("own", "rig"))
-    execution_horizon: int = _variable(24, "scheduler", "ticks between async requests", least=1)
+    execution_horizon: int = _variable(12, "scheduler", "ticks between async requests", least=1)
     sync_horizon: int = _variable(
-        48, "executor", "rows of a chunk that are played in sync before the robot waits", least=1
+        20, "executor", "rows of a chunk that are played in sync before the robot waits", least=1
     )
-    settle: int = _variable(12, "scheduler", "cycles the robot stands before a sync request")
+    settle: int = _variable(5, "scheduler", "cycles the robot stands before a sync request")
     request_timeout_ms: float = _variable(
         5000.0, "scheduler", "a chunk that has not come by then is asked for again", least=100
     )

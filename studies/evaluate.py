@@ -34,7 +34,7 @@ class Evaluate:
     """Evaluate a policy in lockstep: simulated time, same seed, same bits. Other settings come from the environment."""
 
     task: str = "write_board"
-    policy: str = "expert"
+    policy: str = "dp_latent60"
     mode: Literal["sync", "async_naive", "async_rtr", "async_rtc"] = "async_rtr"
     delay: str = "8"
     """Cycles from request to hand-over: a number, or lognormal:8, spikes:8, outage:8."""

@@ -17,7 +17,7 @@ class Method:
 
 
 def _rtr(**values: str | int | float) -> Method:
-    return Method("async_rtr", values)
+    return Method("async_rtr", {"refine_codec": "dct", **values})
 
 
 def _rtc(guide: str, **values: str | int | float) -> Method:
@@ -34,8 +34,8 @@ METHODS = {
     "rtr_paper": _rtr(refine="rtr_paper"),
     "rtr_released": _rtr(refine="rtr_released"),
     "rtr_m8": _rtr(margin=8),
-    "rtr_pca": _rtr(codec="pca"),
-    "rtr_vae": _rtr(codec="vae"),
+    "rtr_pca": _rtr(refine_codec="pca"),
+    "rtr_vae": _rtr(refine_codec="vae"),
     "rtr_fade": _rtr(join="fade"),
     "rtr_m0_fade": _rtr(margin=0, join="fade"),
     "rtc": _rtc("rtc"),

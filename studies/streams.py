@@ -52,7 +52,7 @@ def settings() -> Iterator[Setting]:
 
 def recorded(noise: float, seed: int) -> tuple[list[Arrival], np.ndarray]:
     """The chunks of one naive episode of the noisy expert, and the path (n, 3) m it means to go, base frame."""
-    config = Settings(noise=noise)
+    config = Settings(policy="expert", codec="dct", noise=noise)
     log = Lockstep(config, "async_naive").run(0, seed, lambda chunk: RECORDED_DELAY)
     task = make_task(config.task, seed, config.targets)
     return stream_of(log), task.to_base(task.reference(np.arange(task.duration_ticks)))

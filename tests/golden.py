@@ -5,12 +5,14 @@ stored once it was accepted. Clocks and numbers of other processes are left out.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +27,12 @@ from operators.settings import Settings
 from recordings.drec import Message, Reader
 from recordings.migrations import migrated
 from recordings.trace import load as load_trace
-from tests.replay import UNREPEATABLE, Mock, replay_node
+from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
 
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"
 ACCEPT = "pytest tests/test_golden.py --accept-golden"
-SETTINGS = Settings(seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
+SETTINGS = Settings(**EXPERT, seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
 EVALUATED, COMPARED = FOLDER / "evaluator.json", FOLDER / "compare.json"  # figures; null is not measured
 PICTURES = 4  # of each camera that are stored
 
@@ -88,7 +90,9 @@ def _node(run: Callable[[Any], Any], wired: dict[str, str], kind: type[Mock] = M
 
 def _operator(make: Callable[[], Any]) -> Callable[[list], Outputs]:
     def replay(found: list[dict[str, Any]]) -> Outputs:
-        node, operator = replay_node([]), make()
+        node = replay_node([])
+        with patch.dict(os.environ, CODEC=SETTINGS.codec):
+            operator = make()
         for event in found:
             operator.on_event(event, node.send_output)
         return node.outputs

@@ -29,7 +29,8 @@ class Run(NamedTuple):
 def start(graph: Path | str, env: dict[str, str], out: Path, **variables: object) -> subprocess.Popen:
     """`dora run` in the background, its output in out/log.txt."""
     out.mkdir(parents=True, exist_ok=True)
-    env = {**env, "OUT": str(out), "SEED": "10003", **{name: str(value) for name, value in variables.items()}}
+    env = {**env, "OUT": str(out), "SEED": "10003", "POLICY": "expert", "CODEC": "dct"}
+    env |= {name: str(value) for name, value in variables.items()}
     command = ["dora", "run", "--log-level", "stdout", str(ROOT / "dataflows" / graph)]
     with (out / "log.txt").open("w") as log:
         return subprocess.Popen(

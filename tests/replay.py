@@ -38,13 +38,16 @@ class _Sample:
         self.node.outputs.setdefault(self.output, []).append((self.pixels, self.metadata))
 
 
+EXPERT = {"policy": "expert", "codec": "dct"}  # who needs neither pictures nor checkpoints
+
+
 @cache
 def episode_messages(
     mode: str, delay: int = 8, seconds: float = 3.0, seed: int = 10_000, **settings: Any
 ) -> list[tuple[str, tuple]]:
     """(topic, message) of the beginning of an episode, in the order processes would receive them."""
     heard: list[tuple[str, tuple]] = []
-    config = Settings(time_limit_s=seconds, **settings)
+    config = Settings(**{**EXPERT, "time_limit_s": seconds, **settings})
     Lockstep(config, mode).run(0, seed, lambda chunk: delay, lambda topic, message: heard.append((topic, message)))
     return heard
 

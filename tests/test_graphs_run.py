@@ -114,7 +114,7 @@ def test_naive_and_operators_graphs_run(dora_env, tmp_path):
 
 
 def test_a_guided_policy_runs_and_one_that_cannot_be_guided_ends_the_run(dora_env, tmp_path):
-    done = run("async_rtc.yml", dora_env, tmp_path / "flow")
+    done = run("async_rtc.yml", dora_env, tmp_path / "flow", POLICY="expert_flow")
     assert done.code == 0, done.text[-2000:]
     [log] = done.logs
     metrics = episode_metrics(log)

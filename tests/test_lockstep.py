@@ -9,12 +9,13 @@ from operators.metrics import episode_metrics
 from operators.settings import Settings
 from studies.evaluate import Evaluate, delay_cycles, evaluate
 from studies.lockstep import Lockstep
+from tests.replay import EXPERT
 
 SEED = 10_001
 
 
 def played(mode, delay=8, **settings):
-    return Lockstep(Settings(**settings), mode).run(0, SEED, lambda chunk: delay)
+    return Lockstep(Settings(**{**EXPERT, **settings}), mode).run(0, SEED, lambda chunk: delay)
 
 
 def raw(chunk):
@@ -66,7 +67,7 @@ def test_a_hopeless_policy_starves_brakes_and_goes_on():
 
 
 def test_a_lost_chunk_is_asked_for_again():
-    log = Lockstep(Settings(request_timeout_ms=1000), "async_rtr").run(
+    log = Lockstep(Settings(**EXPERT, request_timeout_ms=1000), "async_rtr").run(
         0, SEED, lambda chunk: 10**6 if chunk == 3 else 8
     )
     assert log.score["done"] and 3 not in [chunk.chunk_id for chunk in log.chunks]
@@ -78,7 +79,9 @@ def test_sent_equals_planned_for_the_expert_without_noise():
 
 
 def test_evaluate_writes_intervals_and_resumes_from_traces(tmp_path):
-    options = Evaluate(episodes=2, seed=SEED, json=tmp_path / "a.json", trace=tmp_path / "trace", workers=1)
+    options = Evaluate(
+        policy="expert", episodes=2, seed=SEED, json=tmp_path / "a.json", trace=tmp_path / "trace", workers=1
+    )
     first = evaluate(options)
     written = sorted(path.stat().st_mtime_ns for path in (tmp_path / "trace").glob("*_cycles.parquet"))
     assert set(first["velocity_jump"]) == {"mean", "ci95", "n"} and first["velocity_jump"]["n"] == 2
@@ -104,7 +107,7 @@ def test_a_guided_sampler_softens_the_seams(guide):
 
 def test_a_policy_that_cannot_be_guided_is_refused_and_says_why():
     with pytest.raises(ValueError, match=r"^GUIDE=rtc: it steers the sampling .* expert can be guided by vlash$"):
-        Lockstep(Settings(), "async_rtc")
+        Lockstep(Settings(**EXPERT), "async_rtc")
     with pytest.raises(ValueError, match=r"^GUIDE=rtc_trained: .* by rtc, bid, paint, vlash$"):
         Lockstep(Settings(policy="expert_flow", guide="rtc_trained"), "async_rtc")
 

@@ -17,7 +17,7 @@ from recordings.convert import to_dataset
 from recordings.demonstration import demonstrations
 from studies import openloop
 from studies.openloop import OpenLoop
-from tests.replay import replay_node
+from tests.replay import EXPERT, replay_node
 from tests.test_recording import SIZE, picture, write
 
 POSE = np.array([0.5, 0.0, 0.1, 0.0, 3.0, 0.0])
@@ -105,7 +105,7 @@ def test_a_policy_whose_camera_is_missing_is_refused(tmp_path):
 def test_the_command_measures_draws_and_writes(recorded, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NOISE", "0")
     monkeypatch.setitem(openloop.POLICIES, "noisy", "simulation.expert_policy:ExpertPolicy")
-    made = {"noisy": Settings(noise=1), "expert": Settings(noise=0)}
+    made = {"noisy": Settings(**EXPERT, noise=1), "expert": Settings(**EXPERT, noise=0)}
     make = openloop.make_policy
     monkeypatch.setattr(openloop, "make_policy", lambda config: make(made[config.policy]))
     OpenLoop(recorded, ("expert", "noisy"), json=tmp_path / "x.json", out=tmp_path).run()

@@ -22,7 +22,7 @@ from operators.settings import Settings
 from recordings.drec import Damage, Reader, Writer, encode
 from recordings.timeline import read_timeline
 from tests.graphs import ROOT, run
-from tests.replay import Mock, assert_same, episode_messages, frame_event, replay_node, sent, told
+from tests.replay import EXPERT, Mock, assert_same, episode_messages, frame_event, replay_node, sent, told
 
 NODES = {"proprio": "robot", "plan": "executor", "command": "executor", "chunk_done": "executor"}
 NODES |= {"request": "scheduler", "chunk": "policy", "action_chunk": "decoder", "episode": "evaluator"}
@@ -170,7 +170,7 @@ def played(path: Path, messages: list, **settings) -> Partners:
     node: Any = Partners(messages)
     with Reader(path) as reader:
         timeline = read_timeline(reader)
-    playback.run(node, Settings(clock="rig", speed=0, **settings), path, timeline)
+    playback.run(node, Settings(**EXPERT, clock="rig", speed=0, **settings), path, timeline)
     return node
 
 
@@ -237,7 +237,14 @@ def commands(path: Path) -> list[bytes]:
 @pytest.mark.graph
 def test_record_and_replay_of_dora_and_playback_in_lockstep(module_dora_env, tmp_path):
     """The commands of the documentation, one after the other."""
-    env = {**module_dora_env, "SEED": "10003", "OUT": str(tmp_path / "live"), "TIME_LIMIT_S": "7"}
+    env = {
+        **module_dora_env,
+        "POLICY": "expert",
+        "CODEC": "dct",
+        "SEED": "10003",
+        "OUT": str(tmp_path / "live"),
+        "TIME_LIMIT_S": "7",
+    }
     env |= {"RECORD": str(tmp_path / "all.drec"), "RECORD_FRAMES": "zstd"}
     topics = "robot/proprio,camera_front/frame_front,camera_wrist/frame_wrist"
     command = ["dora", "record", "dataflows/async_rtr.yml", "-o", str(tmp_path / "some.drec"), "--topics", topics]

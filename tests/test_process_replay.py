@@ -12,7 +12,7 @@ from operators.decoder_op import Operator as DecoderOperator
 from operators.messages import Fault, pack
 from operators.scheduler_op import Operator as SchedulerOperator
 from operators.settings import Settings
-from tests.replay import Mock, assert_same, episode_messages, events, replay_node, sent, told
+from tests.replay import EXPERT, Mock, assert_same, episode_messages, events, replay_node, sent, told
 
 EXECUTOR = {"episode": "episode", "proprio": "proprio", "request": "request", "action_chunk": "action_chunk"}
 SCHEDULER = {"episode": "episode", "plan": "plan", "action_chunk": "action_chunk"}
@@ -21,7 +21,7 @@ DECODER = {"episode": "episode", "plan": "executed", "chunk": "chunk"}
 
 def replayed(run, messages, inputs, config=None, wired=None):
     node = replay_node(events(messages, inputs), node_config={"inputs": dict.fromkeys(wired or inputs.values(), "")})
-    run(node, config or Settings())
+    run(node, config or Settings(**EXPERT))
     return node
 
 
@@ -68,7 +68,8 @@ def test_decoder_only_decodes_where_it_is_not():
     assert_same(sent(replayed(decode, messages, inputs), "action_chunk"), told(messages, "action_chunk"))
 
 
-def test_operators_command_the_robot_exactly_as_nodes_do():
+def test_operators_command_the_robot_exactly_as_nodes_do(monkeypatch):
+    monkeypatch.setenv("CODEC", EXPERT["codec"])
     messages = episode_messages("async_rtr")
     chunks = sent(operated(DecoderOperator(), messages, DECODER), "action_chunk")
     assert_same(sent(operated(SchedulerOperator(), messages, SCHEDULER), "request"), told(messages, "request"))
@@ -103,7 +104,7 @@ def test_policy_answers_a_request_with_the_expert_chunk():
     episode, request, chunk = (told(messages, topic)[0] for topic in ("episode", "request", "chunk"))
     seen = told(messages, "proprio")[1]  # asked in cycle 0, observed at the next
     inputs = {"episode": episode, "proprio": seen, "request": request}
-    assert_same(answered(inputs, Settings(latency_ms=0)), [chunk])
+    assert_same(answered(inputs, Settings(**EXPERT, latency_ms=0)), [chunk])
 
 
 @pytest.mark.parametrize("guide", ["rtc", "vlash"])
@@ -115,7 +116,7 @@ def test_policy_continues_the_plan_where_executed_is_wired(guide):
     plan = told(messages[:asked], "plan")[-1]
     seen = told(messages[asked:], "proprio")[0]  # observed at the next cycle
     inputs = {"episode": told(messages, "episode")[0], "proprio": seen, "executed": plan, "request": request}
-    config = Settings(latency_ms=0, **settings)
+    config = Settings(**{**EXPERT, "latency_ms": 0, **settings})
 
     assert_same(answered(inputs, config), told(messages, "chunk")[1:2])
     (alone,) = answered({source: message for source, message in inputs.items() if source != "executed"}, config)
@@ -125,7 +126,7 @@ def test_policy_continues_the_plan_where_executed_is_wired(guide):
 def test_policy_that_cannot_be_guided_ends_at_once_and_says_why():
     node = replay_node([], node_config={"inputs": {"executed": "", "request": ""}})
     with pytest.raises(SystemExit, match=r"GUIDE=rtc: .* expert can be guided by vlash"):
-        policy.run(node, Settings(), make_policy(Settings()))
+        policy.run(node, Settings(**EXPERT), make_policy(Settings(**EXPERT)))
 
 
 def faults(node) -> list[tuple[str, int]]:

@@ -13,6 +13,7 @@ from operators.rotation import action_from_pose, angle_between, is_orthonormal, 
 from operators.settings import Settings
 from operators.smooth import Pace, Tracker
 from studies.lockstep import Lockstep
+from tests.replay import EXPERT
 
 POSE = np.array([0.4, 0.1, 0.2, 0, 3.0, 0])
 
@@ -90,7 +91,7 @@ def test_it_is_the_last_stage_before_the_limits_and_begins_again_with_each_episo
 
 def test_it_hides_seams_from_the_robot_and_not_from_the_plan():
     plain, smooth = (
-        episode_metrics(Lockstep(Settings(smooth=stage), "async_naive").run(0, 10_001, lambda chunk: 8))
+        episode_metrics(Lockstep(Settings(**EXPERT, smooth=stage), "async_naive").run(0, 10_001, lambda chunk: 8))
         for stage in ("none", "ruckig")
     )
     assert smooth["velocity_jump"] > 0.7 * plain["velocity_jump"]

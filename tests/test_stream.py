@@ -19,6 +19,7 @@ from operators.stream import Arrival, delayed, play, stream_of
 from studies.lockstep import Lockstep
 from studies.streams import Setting, compare_streams, measured, recorded
 from studies.streams import settings as stream_settings
+from tests.replay import EXPERT
 from tests.test_join import POSE, curve
 
 DCT = DctCodec()
@@ -30,7 +31,7 @@ def stream():
 
 
 def test_the_naive_stream_is_what_the_episode_commanded():
-    log = Lockstep(Settings(), "async_naive").run(0, 10_001, lambda chunk: 8)
+    log = Lockstep(Settings(**EXPERT), "async_naive").run(0, 10_001, lambda chunk: 8)
     played, commanded = play(stream_of(log), newest, None, DCT, 0), plan_time(log)
     n = len(commanded.action)
     at_rest = 12  # the robot sets out slowly: there commands lie between rows
@@ -40,7 +41,7 @@ def test_the_naive_stream_is_what_the_episode_commanded():
 
 def test_a_refined_stream_hands_over_what_the_decoder_would():
     """Up to the first switch: after it, in closed loop, the robot sees something else."""
-    log = Lockstep(Settings(), "async_rtr").run(0, 10_001, lambda chunk: 8)
+    log = Lockstep(Settings(**EXPERT), "async_rtr").run(0, 10_001, lambda chunk: 8)
     chunk = log.chunks[1]
     assert chunk.handed is not None and chunk.arrival_tick is not None
     found = play(stream_of(log)[:2], newest, "rtr", make_codec("dct"), Settings().margin)
@@ -88,7 +89,7 @@ def test_chunks_that_are_late_or_would_leave_a_gap_are_passed_over():
 
 
 def test_a_chunk_without_arrival_is_no_part_of_a_stream():
-    log = Lockstep(Settings(time_limit_s=2), "async_naive").run(0, 10_001, lambda chunk: 8)
+    log = Lockstep(Settings(**EXPERT, time_limit_s=2), "async_naive").run(0, 10_001, lambda chunk: 8)
     lost = ChunkRecord(99, 5, raw=curve(5, 48))
     assert len(stream_of(EpisodeLog(**{**vars(log), "chunks": [*log.chunks, lost]}))) == len(log.chunks)
 
