@@ -81,7 +81,8 @@ def read(path: Path) -> Checkpoint:
     described = path.with_suffix(".json")
     for file in (path, described):
         if not file.is_file():
-            raise BadCheckpoint(f"{file}: expected a checkpoint of {path.name} and {described.name}, found none")
+            both = f"{path.name} and {described.name}"
+            raise BadCheckpoint(f"{file}: expected a checkpoint of {both}, found none: train it (docs/training.md)")
     whole = path.read_bytes()
     try:
         about = json.loads(described.read_text())

@@ -12,6 +12,8 @@ POLICIES = {
     "replay": "recordings.replay_policy:ReplayPolicy",
     "dp_latent60": "models.dp_policy:LatentPolicy",
     "dp_action60": "models.dp_policy:ActionPolicy",
+    "flow_latent60": "models.flow_policy:FlowLatentPolicy",
+    "flow_action60": "models.flow_policy:FlowActionPolicy",
 }
 CODECS = {
     "dct": "operators.codec:DctCodec",

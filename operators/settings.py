@@ -11,7 +11,7 @@ from operators.refine import MARGIN, METHODS
 from operators.smooth import STAGES
 
 CODECS = ("dct", "pca", "vae", "vae_seam")
-POLICIES = ("expert", "expert_flow", "dp_latent60", "dp_action60", "replay")
+POLICIES = ("expert", "expert_flow", "dp_latent60", "dp_action60", "flow_latent60", "flow_action60", "replay")
 
 
 def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:

@@ -14,6 +14,7 @@ from models import loop
 from models.checkpoint import FOLDER, BadCheckpoint, read, require, write
 from models.diffusion import UNet, loss, sample, schedule
 from models.dp_policy import Network
+from models.guidance import KINDS
 from models.loop import Diverged, Loop
 from models.registry import CODECS, make_codec
 from models.samples import Samples, varied
@@ -160,14 +161,14 @@ def test_a_trained_network_finds_both_modes_of_a_condition():
     assert single.abs().mean() < 0.15
 
 
-@pytest.mark.parametrize("space", ["action", "latent"])
-def test_one_batch_is_overfitted(space):
+@pytest.mark.parametrize(("space", "kind"), [("action", "dp"), ("latent", "dp"), ("latent", "flow")])
+def test_one_batch_is_overfitted(space, kind):
     torch.manual_seed(0)
     chunks = expert_chunks(9983, every=60)[:4]
     codec = make_codec("vae")
     values = torch.from_numpy(codec.encode(chunks) if space == "latent" else chunks).float()
     features, draw = torch.randn(len(values), 16), torch.Generator().manual_seed(1)
-    net = Network(values.shape[1], 16)
+    net = Network(values.shape[1], 16, kind)
     net.low.copy_(values.amin((0, 1)))
     net.high.copy_(values.amax((0, 1)))
     given, clean = features.repeat(4, 1), net.scaled(values).repeat(4, 1, 1)
@@ -175,7 +176,7 @@ def test_one_batch_is_overfitted(space):
     for step in range(250):
         optimiser.param_groups[0]["lr"] = 2e-3 * loop.schedule(step, 250)
         optimiser.zero_grad()
-        loss(lambda x, t: net.unet(x, t, given), clean, draw).backward()
+        KINDS[kind].loss(lambda x, t: net.unet(x, t, given), clean, draw).backward()
         optimiser.step()
     with torch.inference_mode():
         found = net(features, torch.randn(values.shape, generator=draw), 10).numpy()
@@ -288,6 +289,7 @@ def test_every_training_runs_in_pieces_and_saves_nothing_before_its_end(data, tm
         (TrainVision(**place, steps=2, batch=4), "vision"),
         (TrainPolicy(**place, space="latent60", steps=4, batch=8), "dp_latent60"),
         (TrainPolicy(**place, space="action60", steps=4, batch=8), "dp_action60"),
+        (TrainPolicy(**place, space="latent60", kind="flow", steps=4, batch=8), "flow_latent60"),
     ]
     for training, name in trainings:
         if name != "pca":
@@ -296,12 +298,14 @@ def test_every_training_runs_in_pieces_and_saves_nothing_before_its_end(data, tm
         about = read(place["out"] / name).about
         assert about["kind"] == name and about["configuration"]["seed"] == 0
     assert {path.stem for path in place["state"].glob("*.json")} == {
-        f"dp_{space}_{part}" for space in ("latent60", "action60") for part in (25, 50)
+        f"{name}_{part}" for name in ("dp_latent60", "dp_action60", "flow_latent60") for part in (25, 50)
     }
 
 
 @pytest.mark.parametrize(
-    "training", [TrainVae(kind="gan"), TrainPolicy(space="pixels")], ids=["kind of codec", "space of policy"]
+    "training",
+    [TrainVae(kind="gan"), TrainPolicy(space="pixels"), TrainPolicy(kind="gan")],
+    ids=["kind of codec", "space of policy", "kind of policy"],
 )
 def test_a_training_of_nothing_known_is_refused(training):
     with pytest.raises(ValueError, match=r"expected a (kind|space) of"):
