@@ -23,6 +23,11 @@ CODECS = {
 }
 
 
+def policy_class(name: str) -> type[Policy]:
+    """The class of the policy of this name: what it can do, before it is made."""
+    return _named(POLICIES[name])
+
+
 def make_policy(config: Settings) -> Policy:
     """The policy named by POLICY, made from the settings.
 

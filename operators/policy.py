@@ -50,7 +50,7 @@ class Policy(Protocol):
         ...
 
 
-def check_guide(policy: Policy, name: str, guide: str) -> None:
+def check_guide(policy: Policy | type[Policy], name: str, guide: str) -> None:
     """To be called at start where `executed` is wired to a policy.
 
     Raises:
