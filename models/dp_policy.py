@@ -80,6 +80,11 @@ class DpPolicy:
         self._last = Planned(observation.proprio.tick, chunk[:, :3])
         return Prediction(values, self._space, codec=self._codec.name if self._codec else "", seed=self._episode.seed)
 
+    @torch.no_grad()
+    def features(self, proprio: Proprio, frames: Mapping[str, Frame]) -> np.ndarray:
+        """What the encoder sees, (CONDITION,) float32: for a correction head."""
+        return self._vision(*self._inputs(proprio, frames))[0].numpy()
+
     def _noise(self, seed: int | tuple[int, ...]) -> Tensor:
         """The first is the same whatever the guide."""
         draw = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))

@@ -30,7 +30,7 @@ class Settings:
     targets: str = _variable(
         "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
     )
-    policy: str = _variable("expert", "policy", "who predicts chunks", POLICIES)
+    policy: str = _variable("expert", "policy, executor", "who predicts chunks", POLICIES)
     policy_b: str = _variable("expert", "compare", "the other policy of compare_open_loop.yml", POLICIES)
     replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
     noise: float = _variable(

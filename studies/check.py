@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import tyro
 import yaml
 
-from operators.policy import check_guide
+from models.stored import read_head
+from operators.policy import check_features, check_guide
 from operators.settings import Settings, parse
 
 
@@ -47,7 +48,14 @@ def check_policy(graph: Mapping[str, Any], config: Settings) -> None:
         ValueError: the policy cannot do it; says why.
     """
     inputs = {node["id"]: node.get("inputs") or {} for node in graph["nodes"]}
-    if "executed" in inputs.get("policy", {}):
-        from models.registry import policy_class  # torch, for some
+    guided, corrected = "executed" in inputs.get("policy", {}), "features" in inputs.get("executor", {})
+    if not guided and not corrected:
+        return
+    from models.registry import policy_class  # torch, for some
 
-        check_guide(policy_class(config.policy), config.policy, config.guide)
+    policy = policy_class(config.policy)
+    if guided:
+        check_guide(policy, config.policy, config.guide)
+    if corrected:
+        check_features(policy, config.policy)
+        read_head(config.policy)

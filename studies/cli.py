@@ -78,6 +78,7 @@ def _command() -> Any:
 
 
 def _trainings() -> dict[str, Any]:
+    from models.train_a2c2 import TrainA2c2
     from models.train_policy import TrainPolicy
     from models.train_vae import TrainVae
     from models.train_vision import TrainVision
@@ -85,6 +86,7 @@ def _trainings() -> dict[str, Any]:
     from studies.models import Models
 
     trainings = {"train-vae": TrainVae, "train-vision": TrainVision, "train-policy": TrainPolicy}
+    trainings["train-a2c2"] = TrainA2c2
     return {**trainings, "models": Models, "curve": Curve}
 
 
