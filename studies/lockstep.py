@@ -167,7 +167,9 @@ class _Episode:
         if self.rig.head is None:
             return
         while self.encoding and self.encoding[0][0] <= self.cycle:
-            self.execution.seen(self.encoding.pop(0)[1])
+            _, told = self.encoding.pop(0)
+            self.listen("features", told)
+            self.execution.seen(told)
         if self.cycle % PICTURES == 0:
             state = self._proprio()
             values = self.rig.policy.features(state, self._frames())  # pyright: ignore[reportAttributeAccessIssue]

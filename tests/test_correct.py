@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.registry import make_policy
+from nodes import executor, policy
 from nodes._encoding import Encoding
 from operators.correct import LARGEST_M, MEASURED, STALE, Head, corrected
 from operators.execution import Execution
@@ -20,6 +22,7 @@ from operators.settings import Settings
 from studies import lockstep
 from studies.lockstep import Lockstep
 from tests.chunks import POSE, START, curve, line
+from tests.replay import assert_same, episode_messages, events, replay_node, sent, told
 
 FEATURES = 48
 
@@ -109,19 +112,47 @@ def test_the_executor_corrects_what_a_chunk_commands_and_nothing_else():
     assert (apart[6:] > 1e-4).all()
 
 
-def test_an_episode_with_a_head_that_has_learnt_nothing_is_the_naive_one(monkeypatch):
-    config = Settings(policy="dp_latent60", codec="vae", time_limit_s=0.8, image_width=120, image_height=120)
+LEARNED = {"policy": "dp_latent60", "codec": "vae", "image_width": 120, "image_height": 120}
 
-    def play(mode: str) -> np.ndarray:
-        return Lockstep(config, mode).run(0, 10_120, lambda chunk: 8).cycles.planned
 
-    naive = play("async_naive")
+def commanded(messages: list[tuple[str, tuple]]) -> np.ndarray:
+    return np.array([command.planned for command in told(messages, "command")])
+
+
+@pytest.fixture(scope="module")
+def corrected_episode() -> list[tuple[str, tuple]]:
+    """The beginning of an episode with a head of random weights."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lockstep, "read_head", lambda policy: head())
+        return episode_messages("async_a2c2", seconds=0.8, **LEARNED)
+
+
+def test_only_a_head_that_has_learnt_something_changes_an_episode(corrected_episode, monkeypatch):
+    naive = commanded(episode_messages("async_naive", seconds=0.8, **LEARNED))
+    assert not np.array_equal(commanded(corrected_episode), naive)
     monkeypatch.setattr(lockstep, "read_head", lambda policy: head(last=0.0))
-    assert np.array_equal(play("async_a2c2"), naive)
-    monkeypatch.setattr(lockstep, "read_head", lambda policy: head())
-    assert not np.array_equal(play("async_a2c2"), naive)
+    idle = episode_messages("async_a2c2", seconds=0.8, margin=0, **LEARNED)  # which nothing reads here
+    assert np.array_equal(commanded(idle), naive)
     with pytest.raises(ValueError, match="and expert has none"):
         Lockstep(Settings(), "async_a2c2")
+
+
+def test_the_executor_commands_the_robot_exactly_as_in_lockstep(corrected_episode, monkeypatch):
+    inputs = {topic: topic for topic in ("episode", "proprio", "features", "request", "action_chunk")}
+    wired = {"inputs": inputs}
+    monkeypatch.setattr(executor, "read_head", lambda policy: head())
+    node = replay_node(events(corrected_episode, inputs), node_config=wired)
+    executor.run(node, Settings(clock="rig"))
+    assert_same(sent(node, "command"), told(corrected_episode, "command"))
+
+
+def test_without_a_head_or_an_encoder_the_nodes_end_at_once_and_say_why(tmp_path):
+    node = replay_node([], node_config={"inputs": {"features": ""}})
+    with pytest.raises(SystemExit, match=r"a2c2_expert\.safetensors: expected a checkpoint"):
+        executor.run(node, Settings(clock="rig"))
+    node = replay_node([], node_config={"inputs": {"request": ""}, "outputs": ["chunk", "features", "fault"]})
+    with pytest.raises(SystemExit, match=r"and expert has none: use async_rtr\.yml"):
+        policy.run(node, Settings(), make_policy(Settings()))
 
 
 def test_each_pair_of_pictures_is_encoded_once():
