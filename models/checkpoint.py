@@ -17,11 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-FOLDER = Path(__file__).with_name("checkpoints")
-
-
-class BadCheckpoint(ValueError):
-    """A checkpoint that is missing, damaged or does not fit."""
+from models.stored import FOLDER, BadCheckpoint, read_files
 
 
 class Checkpoint(NamedTuple):
@@ -78,21 +74,7 @@ def read(path: Path) -> Checkpoint:
         BadCheckpoint: a file is missing or damaged, or the two do not belong together.
     """
     path = path.with_suffix(".safetensors")
-    described = path.with_suffix(".json")
-    for file in (path, described):
-        if not file.is_file():
-            raise BadCheckpoint(f"{file}: expected a checkpoint of {path.name} and {described.name}, found none")
-    whole = path.read_bytes()
-    try:
-        about = json.loads(described.read_text())
-        missing = [key for key in ("kind", "hash") if not isinstance(about.get(key), str)]
-    except (ValueError, AttributeError) as error:
-        raise BadCheckpoint(f"{described}: expected a JSON object, got {error}") from error
-    if missing:
-        raise BadCheckpoint(f"{described}: expected the keys kind and hash, {', '.join(missing)} is missing")
-    digest = sha256(whole).hexdigest()[:8]
-    if digest != about["hash"]:
-        raise BadCheckpoint(f"{path}: expected weights of hash {about['hash']} as {described.name} says, got {digest}")
+    whole, about = read_files(path)
     try:
         tensors = load(whole)
     except SafetensorError as error:

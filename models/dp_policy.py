@@ -1,39 +1,51 @@
 """The learned policy at run time: newest frames and measured state -> features -> DDIM -> a chunk, latent or action.
 
-Nothing else goes in: no tick, no seed of the task, no simulation. What is drawn at random follows from
-(seed, episode, chunk_id).
+Where a plan is shown to it, its sampler continues the plan (GUIDE). Nothing else goes in: no tick, no seed of the task,
+no simulation. What is drawn at random follows from (seed, episode, chunk_id).
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.checkpoint import FOLDER, BadCheckpoint, read, require
-from models.diffusion import UNet, sample
+from models.diffusion import UNet
+from models.guidance import DDIM_GUIDES, KINDS, Function, Units, continued, draws, target
 from models.registry import make_codec
-from models.vision import Vision, cropped, picture, standing, state_vector
+from models.rtc import Target, gain
+from models.vae import VaeCodec
+from models.vision import CONDITION, Vision, cropped, picture, standing, state_vector
+from operators.codec import Codec
 from operators.frame import Frame
 from operators.messages import ACTION_WIDTH, HORIZON, HZ, Episode, Proprio
 from operators.policy import Observation, Prediction
-from operators.rotation import matrix_from_vector
+from operators.prefix import Prefix
+from operators.rotation import IDENTITY_6D, matrix_from_vector
 from operators.settings import Settings
 
 
 class DpPolicy:
     """Diffusion policy of one space; make it by `LatentPolicy` or `ActionPolicy`.
 
+    Args:
+        folder: of the checkpoints.
+
     Raises:
         BadCheckpoint: a checkpoint is missing or damaged, or encoder, codec and policy do not fit.
     """
 
     cameras = ("front", "wrist")
+    name: ClassVar[str]  # of the checkpoint: kind_space
+    guides: ClassVar[tuple[str, ...]] = DDIM_GUIDES
 
-    def __init__(self, config: Settings, name: str):
+    def __init__(self, config: Settings, folder: Path = FOLDER):
         torch.set_num_threads(1)  # the other cores belong to the other processes
-        checkpoint, vision = read(FOLDER / name), read(FOLDER / "vision")
+        checkpoint, vision = read(folder / self.name), read(folder / "vision")
+        require(checkpoint, "kind", self.name)
         require(checkpoint, "encoder", vision.name)
         self._space = {"latent60": "latent", "action60": "action"}[checkpoint.about["space"]]
         self._codec = make_codec(config.codec) if self._space == "latent" else None
@@ -41,29 +53,52 @@ class DpPolicy:
             require(checkpoint, "codec", self._codec.name)
         self._vision = Vision(**vision.about["architecture"]).eval().requires_grad_(False)
         vision.fill(self._vision)
-        self._network = Network.like(checkpoint.tensors).eval().requires_grad_(False)
+        self._network = Network.like(checkpoint.tensors, self.name.split("_")[0]).eval().requires_grad_(False)
         checkpoint.fill(self._network)
         self._samples, self._temperature = int(checkpoint.about["samples"]), float(checkpoint.about["temperature"])
+        self._guide = config.guide
+        self._units = guided_in(self._network, self._codec)
         self._episode: Episode | None = None
         self._last: Planned | None = None
+        still = np.tile(np.append(np.zeros(3), [*IDENTITY_6D, 0]), (HORIZON, 1))
+        warm_up = target(Prefix(still, np.ones(HORIZON), HORIZON), self._units)
+        self._sample(torch.zeros(1, CONDITION), self._noise(0), warm_up)  # torch takes half a second the first time
 
     def start(self, episode: Episode) -> None:
         """A new episode begins."""
         self._episode, self._last = episode, None
 
+    @torch.no_grad()  # not inference_mode, in which a sampler could not take gradients
     def predict(self, observation: Observation) -> Prediction:
         """One chunk, relative to the measured pose."""
         if self._episode is None:
             raise ValueError("expected an episode to have started before a chunk is asked for")
         seed = self._episode.seed, self._episode.episode, observation.chunk_id
-        draw = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        noise = self._temperature * torch.randn((1, *self._network.shape), generator=draw)
-        with torch.inference_mode():
-            features = self._vision(*self._inputs(observation.proprio, observation.frames))
-            values = self._network(features, noise, self._samples)[0].numpy()
+        features = self._vision(*self._inputs(observation.proprio, observation.frames))
+        bound = continued(observation, self._guide, self._units)
+        values = self._sample(features, self._noise(seed), bound)[0].numpy()
         chunk = self._codec.decode(values) if self._codec else values
         self._last = Planned(observation.proprio.tick, chunk[:, :3])
         return Prediction(values, self._space, codec=self._codec.name if self._codec else "", seed=self._episode.seed)
+
+    @torch.no_grad()
+    def features(self, proprio: Proprio, frames: Mapping[str, Frame]) -> np.ndarray:
+        """What the encoder sees, (CONDITION,) float32: for a correction head."""
+        return self._vision(*self._inputs(proprio, frames))[0].numpy()
+
+    def _noise(self, seed: int | tuple[int, ...]) -> Tensor:
+        """As many as the guide needs: (n, L, 10). Where it chooses among samples, they must differ."""
+        draw = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        count = draws(self._guide)
+        noise = torch.stack([torch.randn(self._network.shape, generator=draw) for _ in range(count)])
+        return noise * (self._temperature if count == 1 else 1.0)
+
+    @torch.no_grad()
+    def _sample(self, features: Tensor, noise: Tensor, bound: Target | None) -> Tensor:
+        """One chunk (1, L, 10) in the policy's space."""
+        network = self._network
+        function = network.bound(features)
+        return network.restored(KINDS[network.kind].chunk(self._guide, function, noise, bound, self._samples))
 
     def _inputs(self, proprio: Proprio, frames: Mapping[str, Frame]) -> list[Tensor]:
         """Wrist picture, front picture and state, each a batch of one."""
@@ -78,15 +113,13 @@ class DpPolicy:
 class LatentPolicy(DpPolicy):
     """Predicts latents; the decoder makes smooth chunks of them."""
 
-    def __init__(self, config: Settings):
-        super().__init__(config, "dp_latent60")
+    name = "dp_latent60"
 
 
 class ActionPolicy(DpPolicy):
     """Predicts 60 Hz chunks directly: the comparison."""
 
-    def __init__(self, config: Settings):
-        super().__init__(config, "dp_action60")
+    name = "dp_action60"
 
 
 class Planned(NamedTuple):
@@ -102,16 +135,16 @@ class Planned(NamedTuple):
 
 
 class Network(nn.Module):
-    """The denoiser with the normalisation of its features and the range of its values: what a checkpoint holds."""
+    """The denoiser or velocity, how its features are normalised and the range of its values: a checkpoint's content."""
 
     mean: Tensor  # (F,) of the features
     spread: Tensor
     low: Tensor  # (10,) of the values in the data
     high: Tensor
 
-    def __init__(self, length: int, features: int):
+    def __init__(self, length: int, features: int, kind: str = "dp"):
         super().__init__()
-        self.shape = length, ACTION_WIDTH
+        self.shape, self.kind = (length, ACTION_WIDTH), kind
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
         self.register_buffer("low", torch.zeros(ACTION_WIDTH))
@@ -119,11 +152,11 @@ class Network(nn.Module):
         self.unet = UNet(length, ACTION_WIDTH, features)
 
     @classmethod
-    def like(cls, tensors: Mapping[str, Tensor]) -> "Network":
+    def like(cls, tensors: Mapping[str, Tensor], kind: str = "dp") -> "Network":
         """A network for a checkpoint's tensors."""
         if "mean" not in tensors or "unet.place" not in tensors:
             raise BadCheckpoint(f"expected a diffusion policy, got tensors {', '.join(sorted(tensors)[:3])} ...")
-        return cls(tensors["unet.place"].shape[1], len(tensors["mean"]))
+        return cls(tensors["unet.place"].shape[1], len(tensors["mean"]), kind)
 
     def condition(self, features: Tensor) -> Tensor:
         """(B, F) -> the same with mean 0 and standard deviation 1 over the data."""
@@ -131,8 +164,12 @@ class Network(nn.Module):
 
     def forward(self, features: Tensor, noise: Tensor, samples: int) -> Tensor:
         """Features (B, F) and noise (B, L, 10) -> values (B, L, 10) in their own units."""
+        return self.restored(KINDS[self.kind].sample(self.bound(features), noise, samples))
+
+    def bound(self, features: Tensor) -> Function:
+        """The denoiser or velocity where these features (B or 1, F) are seen."""
         condition = self.condition(features)
-        return self.restored(sample(lambda x, time: self.unet(x, time, condition), noise, samples))
+        return lambda x, time: self.unet(x, time, condition.expand(len(x), -1))
 
     def scaled(self, values: Tensor) -> Tensor:
         """Values -> [-1, 1]; numbers that never change -> 0."""
@@ -151,4 +188,29 @@ class Network(nn.Module):
         return (self.high - self.low) / 2
 
 
+def guided_in(network: Network, codec: Codec | None) -> Units:
+    """In which rows are compared with a plan.
+
+    Of actions: their range in the data, outside of which no sample is; numbers that never change there do not count.
+    Of latents: those of the VAE, but so that the decoder's gain (see `Target`) is LATENT_GAIN.
+
+    Raises:
+        BadCheckpoint: a codec of latents whose decoder has no gradient.
+    """
+    if codec is None:
+        varies = (network.scaled(network.high) > 0.99).float()
+        return Units(lambda rows: network.scaled(rows.float()).clamp(-1, 1) * varies, lambda sample: sample * varies)
+    if not isinstance(codec, VaeCodec):
+        raise BadCheckpoint(f"expected a policy of latents of a VAE, got one of {codec.name}")
+    vae = codec.vae
+
+    def decode(sample: Tensor) -> Tensor:
+        return vae.scaled(vae.decode(network.restored(sample)))
+
+    size = gain(decode, torch.zeros(1, *network.shape)) / LATENT_GAIN
+    return Units(lambda rows: vae.scaled(rows.float()) / size, lambda sample: decode(sample) / size)
+
+
+# At 1 the guide hardly moves a trained policy's chunks, which differ by far less than the data; past 7 it overshoots.
+LATENT_GAIN = 4.0
 LEAST_RANGE = 1e-3  # half of the range below which a number counts as constant

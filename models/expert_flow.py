@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.guidance import FLOW_GUIDES, draws, flow_chunk, target
+from models.guidance import FLOW_GUIDES, Units, continued, draws, flow_chunk
 from models.registry import make_policy
 from models.rtc import Target, unchanged
 from operators.chunk_noise import WHITE_M, smooth_basis
 from operators.messages import ACTION_WIDTH, HORIZON, Episode
 from operators.policy import Observation, Prediction
-from operators.prefix import prefix
-from operators.rotation import to_relative
 from operators.settings import Settings
 
 STEPS = 10
@@ -67,6 +65,7 @@ class ExpertFlowPolicy:
         self._covariance[:3] = torch.tensor(basis @ basis.T)
         self._scale = torch.ones(ACTION_WIDTH, dtype=torch.float64)
         self._scale[:3] = UNIT_M
+        self._units = Units(lambda action: action / self._scale, unchanged)
 
         still = torch.zeros(HORIZON, ACTION_WIDTH, dtype=torch.float64)
         self._sample(still, self._noise(0), Target(still, torch.ones(HORIZON)))  # torch takes seconds the first time
@@ -78,7 +77,7 @@ class ExpertFlowPolicy:
     def predict(self, observation: Observation) -> Prediction:
         mean = torch.tensor(self._expert.predict(observation).values).double() / self._scale
         noise = self._noise((self._episode.seed, self._episode.episode, observation.chunk_id))
-        chunk = self._sample(mean, noise, self._target(observation)) * self._scale
+        chunk = self._sample(mean, noise, continued(observation, self._guide, self._units)) * self._scale
         return Prediction(chunk.numpy().astype(np.float32), seed=self._episode.seed)
 
     def _noise(self, seed: int | tuple[int, ...]) -> Tensor:
@@ -90,13 +89,3 @@ class ExpertFlowPolicy:
         chunk = flow_chunk(self._guide, NormalFlow(mean, self._covariance), noise, target, STEPS)[0]
         constant = (self._covariance == 0).all(-1).all(-1)  # exactly, not to rounding
         return torch.where(constant, mean, chunk)
-
-    def _target(self, observation: Observation) -> Target | None:
-        tick, pose = observation.proprio.tick, observation.proprio.tcp_pose
-        if observation.plan is None or self._guide == "vlash":
-            return None
-        bound = prefix(observation.plan, tick, observation.takeover, HORIZON)
-        if bound is None:
-            return None
-        bound = bound._replace(action=to_relative(bound.action, pose))
-        return target(bound, lambda action: action / self._scale, unchanged)

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,17 +14,41 @@ from models import diffusion, flow
 from models.diffusion import Denoise
 from models.flow import Velocity
 from models.rtc import Target, ddim_rtc, flow_rtc
-from operators.prefix import Prefix
+from operators.messages import HORIZON
+from operators.policy import Observation
+from operators.prefix import Prefix, prefix
+from operators.rotation import to_relative
 
 FLOW_GUIDES = ("rtc", "bid", "paint", "vlash")  # and rtc_trained, if the velocity was trained so
 DDIM_GUIDES = ("rtc", "bid", "vlash")
+LATENT_FLOW_GUIDES = DDIM_GUIDES  # `paint` puts rows into a sample
 PAINT_ROUNDS, LARGEST_NOISE = 2, 3.0
+Function = Denoise | Velocity
+
 DRAWS = 16  # samples among which `bid` chooses
 
 
-def target(prefix: Prefix, scaled: Callable[[Tensor], Tensor], decode: Callable[[Tensor], Tensor]) -> Target:
-    """A prefix (relative to the reference pose) as a sampler's target, in the units of `decode`."""
-    return Target(scaled(torch.tensor(prefix.action)), torch.tensor(prefix.weight), decode)
+class Units(NamedTuple):
+    """In which a sampler is guided; see `Target`."""
+
+    scaled: Callable[[Tensor], Tensor]  # relative rows (48, 10) -> the same in these units
+    decode: Callable[[Tensor], Tensor]  # samples -> rows in these units
+
+
+def continued(observation: Observation, guide: str, units: Units) -> Target | None:
+    """What a chunk continues; None where nothing binds it."""
+    if observation.plan is None or guide == "vlash":  # which looks ahead before it samples
+        return None
+    bound = prefix(observation.plan, observation.proprio.tick, observation.takeover, HORIZON)
+    if bound is None:
+        return None
+    return target(bound._replace(action=to_relative(bound.action, observation.proprio.tcp_pose)), units)
+
+
+def target(prefix: Prefix, units: Units) -> Target:
+    """A prefix (relative to the reference pose) as a sampler's target."""
+    rows = units.scaled(torch.tensor(prefix.action))
+    return Target(rows, torch.tensor(prefix.weight).to(rows), units.decode)
 
 
 def draws(guide: str) -> int:
@@ -38,7 +63,7 @@ def flow_chunk(guide: str, velocity: Velocity, noise: Tensor, target: Target | N
         noise: (draws(guide), L, D).
         target: what the chunk continues; None: nothing.
     """
-    if target is None or guide == "vlash":  # which looks ahead before it samples
+    if target is None or guide == "vlash":
         return flow.sample(velocity, noise[:1], steps)
     if guide == "rtc":
         return flow_rtc(velocity, noise[:1], target, steps)
@@ -88,3 +113,14 @@ def paint(velocity: Velocity, noise: Tensor, target: Target, steps: int) -> Tens
 
 def _mean_distance(each: Tensor, others: Tensor) -> Tensor:
     return torch.cdist(each.flatten(1), others.flatten(1)).mean(1)
+
+
+class Kind(NamedTuple):
+    """What a network learns, and how its samples are made."""
+
+    loss: Callable[[Function, Tensor, torch.Generator], Tensor]
+    sample: Callable[[Function, Tensor, int], Tensor]
+    chunk: Callable[[str, Function, Tensor, Target | None, int], Tensor]
+
+
+KINDS = {"dp": Kind(diffusion.loss, diffusion.sample, ddim_chunk), "flow": Kind(flow.loss, flow.sample, flow_chunk)}

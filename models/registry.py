@@ -12,6 +12,8 @@ POLICIES = {
     "replay": "recordings.replay_policy:ReplayPolicy",
     "dp_latent60": "models.dp_policy:LatentPolicy",
     "dp_action60": "models.dp_policy:ActionPolicy",
+    "flow_latent60": "models.flow_policy:FlowLatentPolicy",
+    "flow_action60": "models.flow_policy:FlowActionPolicy",
 }
 CODECS = {
     "dct": "operators.codec:DctCodec",
@@ -19,6 +21,11 @@ CODECS = {
     "vae": "models.vae:VaeCodec",
     "vae_seam": "models.vae:SeamVaeCodec",
 }
+
+
+def policy_class(name: str) -> type[Policy]:
+    """The class of the policy of this name: what it can do, before it is made."""
+    return _named(POLICIES[name])
 
 
 def make_policy(config: Settings) -> Policy:

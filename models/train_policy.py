@@ -1,8 +1,8 @@
-"""Train a diffusion policy (`rtr train-policy`) on the frozen encoder's features: `action60` or `latent60`.
+"""Train a policy (`rtr train-policy`) on the frozen encoder's features: `action60` or `latent60`, `dp` or `flow`.
 
-Everything but the space is the same: encoder, features, network family, optimiser steps, batch, samples. Features are
-computed once, of each row as it is, and mirrored and varied (light, noise, force), and cached beside the training
-state.
+Everything but the space, and what the network learns, is the same: encoder, features, network family, optimiser steps,
+batch, samples. Features are computed once, of each row as it is, and mirrored and varied (light, noise, force), and
+cached beside the training state.
 A checkpoint is written at 25, 50 and 100 % of the steps, with open-loop metrics on the held-out episodes.
 """
 
@@ -18,8 +18,9 @@ from scipy.signal import savgol_filter
 from torch import Tensor
 
 from models.checkpoint import FOLDER, Checkpoint, read, write
-from models.diffusion import Average, loss
+from models.diffusion import Average
 from models.dp_policy import Network
+from models.guidance import KINDS
 from models.loop import Loop, decisive
 from models.registry import make_codec
 from models.samples import Samples, varied
@@ -27,8 +28,9 @@ from models.vision import Vision
 from operators.codec import Codec
 
 SPACES = ("latent60", "action60")
-DESCRIPTION = """A diffusion policy that writes a given stroke on a board, from two pictures and the measured state.
+DESCRIPTION = """A {} policy that writes a given stroke on a board, from two pictures and the measured state.
 Open-loop metrics are on held-out episodes. Trained in simulation only: not for a real robot."""
+LONG = {"dp": "diffusion", "flow": "flow-matching"}
 SAVGOL = 15, 3  # rows and order of the filter a jerky chunk would be given
 DRAWN = "deviation_mm", "chunk_jerk_mm_per_tick3"  # are also told for chunks of temperature 1
 PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
@@ -36,18 +38,20 @@ PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
 
 @dataclass(frozen=True)
 class TrainPolicy:
-    """Train a diffusion policy on cached features."""
+    """Train a diffusion or flow-matching policy on cached features."""
 
     data: tuple[Path, ...] = (Path("datasets/write_board"),)
     space: str = "latent60"
     """latent60 or action60."""
+    kind: str = "dp"
+    """dp: v-prediction and DDIM; flow: flow matching."""
     codec: str = "vae"
     """Of latent60: vae, vae_seam, pca or dct."""
     steps: int = 10000
     batch: int = 128
     rate: float = 1e-3
     samples: int = 20
-    """DDIM steps."""
+    """Sampling steps."""
     temperature: float = 0.0
     """Size of the noise from which a chunk is sampled; 1 draws chunks as spread as the data, 0 the likeliest."""
     feature_noise: float = 0.02
@@ -63,6 +67,8 @@ class TrainPolicy:
         """One piece -> whether the last checkpoint is written."""
         if self.space not in SPACES:
             raise ValueError(f"expected a space of {', '.join(SPACES)}, got {self.space}")
+        if self.kind not in KINDS:
+            raise ValueError(f"expected a kind of {', '.join(KINDS)}, got {self.kind}")
         torch.set_num_threads(self.threads)
         torch.manual_seed(self.seed)
         return _Training(self).run()
@@ -87,7 +93,7 @@ class _Training:
     def _network(self, values: Tensor) -> Network:
         """A new network for values (..., L, 10)."""
         features = self.features[0, self.trained].float()
-        network = Network(values.shape[-2], features.shape[1])
+        network = Network(values.shape[-2], features.shape[1], self.config.kind)
         network.mean.copy_(features.mean(0))
         network.spread.copy_(features.std(0) + 1e-3)
         network.low.copy_(values.flatten(0, -2).amin(0))
@@ -97,7 +103,7 @@ class _Training:
     def run(self) -> bool:
         config = self.config
         optimiser = torch.optim.AdamW(self.network.parameters(), config.rate, weight_decay=0.01, fused=True)
-        name = f"dp_{config.space}" + ("" if config.codec == "vae" or not self.codec else f"_{config.codec}")
+        name = f"{config.kind}_{config.space}" + ("" if config.codec == "vae" or not self.codec else f"_{config.codec}")
         self.loop = Loop(
             f"train {name}",
             config.steps,
@@ -119,6 +125,7 @@ class _Training:
         features = self.features[draw, rows].float()
         noise = self.config.feature_noise * torch.randn(features.shape, generator=generator)
         condition = self.network.condition(features) + noise
+        loss = KINDS[self.config.kind].loss
         return loss(lambda x, t: self.network.unet(x, t, condition), self.values[draw, rows], generator)
 
     def save(self, name: str, part: float) -> None:
@@ -129,7 +136,8 @@ class _Training:
         about = {"kind": name, "task": "write_board", "space": config.space, "encoder": self.encoder}
         about |= {"codec": self.codec.name if self.codec else "", "samples": config.samples}
         about |= {"temperature": config.temperature, "part": part}
-        about |= {"metrics": metrics, "configuration": decisive(config), "description": DESCRIPTION}
+        about |= {"metrics": metrics, "configuration": decisive(config)}
+        about |= {"description": DESCRIPTION.format(LONG[config.kind])}
         if part == 1:
             about["curve"] = {
                 f"{earlier:.0%}": read(self.part(name, earlier)).about["metrics"] for earlier in PARTS[:-1]

@@ -46,9 +46,13 @@ class Vae(nn.Module):
         )
         self.line = nn.Linear(flat, out)
 
+    def scaled(self, chunk: Tensor) -> Tensor:
+        """(..., 10) -> the same with channels of order one."""
+        return (chunk - self.shift) / self.scale
+
     def posterior(self, chunk: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 48, 10) -> mean and log-variance, (B, 12, 10) each."""
-        code = self.encoder(((chunk - self.shift) / self.scale).mT).mT
+        code = self.encoder(self.scaled(chunk).mT).mT
         mean, log_variance = code.chunk(2, -1)
         return mean, log_variance.clamp(-20, 4)
 
@@ -67,16 +71,16 @@ class VaeCodec:
         if checkpoint.about["kind"] != kind:
             raise BadCheckpoint(f"{checkpoint.path}: expected a {kind}, got a {checkpoint.about['kind']}")
         self.name = checkpoint.name
-        self._vae = Vae(**checkpoint.about["architecture"]).eval().requires_grad_(False)
-        checkpoint.fill(self._vae)
+        self.vae = Vae(**checkpoint.about["architecture"]).eval().requires_grad_(False)
+        checkpoint.fill(self.vae)
 
     def encode(self, relative: np.ndarray) -> np.ndarray:
         """(48, 10) or (B, 48, 10) -> (..., 12, 10) float32."""
-        return self._apply(lambda chunk: self._vae.posterior(chunk)[0], relative, HORIZON)
+        return self._apply(lambda chunk: self.vae.posterior(chunk)[0], relative, HORIZON)
 
     def decode(self, latent: np.ndarray) -> np.ndarray:
         """(12, 10) or (B, 12, 10) -> (..., 48, 10) float32."""
-        return self._apply(self._vae.decode, latent, LATENT)
+        return self._apply(self.vae.decode, latent, LATENT)
 
     def _apply(self, function, values: np.ndarray, rows: int) -> np.ndarray:
         values = np.asarray(values, np.float32)

@@ -50,7 +50,7 @@ class Wire:
         self.name = name
         config = node.node_config()
         self.inputs = set(config.get("inputs") or inputs)
-        self._tells_faults = "fault" in (config.get("outputs") or ["fault"])
+        self.outputs = set(config.get("outputs") or ["fault"])
         self.edge = Edge(name, inputs)
         self.open = True
         self.failed: list[str] = []
@@ -122,7 +122,7 @@ class Wire:
         self.open = False
 
     def _send_faults(self) -> None:
-        if self._tells_faults and self.edge.faults:
+        if "fault" in self.outputs and self.edge.faults:
             with self._lock:
                 self.edge.send_faults(self._node.send_output, time.monotonic_ns())
 

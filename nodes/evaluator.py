@@ -121,12 +121,14 @@ class Session:
 
 
 def describe(graph: dict[str, Any]) -> dict[str, Any]:
-    """What the wiring makes of a graph: sync or async, and where the edge `executed` leads to, if there is one."""
+    """What the wiring makes of a graph: sync or async, and which edge makes it more than naive, if there is one."""
     text = {node["id"]: str(node) for node in graph.get("nodes", [])}
     if "chunk_done" in text.get("scheduler", ""):
         return {"mode": "sync"}
-    to = {"policy": "async_rtc", "decoder": "async_rtr"}
-    return {"mode": next((mode for node, mode in to.items() if "executed" in text.get(node, "")), "async_naive")}
+    edges = {"async_rtc": ("policy", "executed"), "async_rtr": ("decoder", "executed")}
+    edges["async_a2c2"] = "executor", "features"
+    found = (mode for mode, (node, port) in edges.items() if port in text.get(node, ""))
+    return {"mode": next(found, "async_naive")}
 
 
 if __name__ == "__main__":

@@ -1,16 +1,26 @@
 """Command one action per cycle. Which row is due is decided in operators.plan, what may be sent in operators.limits."""
 
+import sys
+
 import numpy as np
 from dora import Node
 
+from models.stored import read_head
 from nodes._clock import EXECUTOR, cycles, realtime
 from nodes._wire import Wire, settings
 from operators.execution import Execution
 from operators.join import JOINS
-from operators.messages import HZ, ActionChunk, Episode, Proprio, Request, Turn
+from operators.messages import HZ, ActionChunk, Episode, Features, Proprio, Request, Turn
 from operators.settings import Settings
 
-INPUTS = {"action_chunk": ActionChunk, "proprio": Proprio, "request": Request, "episode": Episode, "turn": Turn}
+INPUTS = {
+    "action_chunk": ActionChunk,
+    "proprio": Proprio,
+    "features": Features,
+    "request": Request,
+    "episode": Episode,
+    "turn": Turn,
+}
 
 
 class Executor:
@@ -18,7 +28,8 @@ class Executor:
 
     def __init__(self, wire: Wire, config: Settings):
         self.wire = wire
-        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth, config.sync_horizon)
+        head = read_head(config.policy) if "features" in wire.inputs else None  # this edge makes it A2C2
+        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth, config.sync_horizon, head=head)
         self.late: list[float] = []  # how late each cycle woke up [ms], of the last second
 
     def receive(self, source: str, message: object) -> None:
@@ -26,6 +37,8 @@ class Executor:
             self.execution.restart()
         elif isinstance(message, Proprio):
             self.wire.attempt("pose refused", self.execution.measured, message)
+        elif isinstance(message, Features):
+            self.execution.seen(message)
         elif isinstance(message, Request):
             self.execution.requested(message)
         elif isinstance(message, ActionChunk):
@@ -62,7 +75,10 @@ def main() -> None:
 def run(node: Node, config: Settings) -> None:
     """With CLOCK=own at 60 Hz; with CLOCK=rig one cycle for each proprio received, stamped with its time."""
     wire = Wire(node, "executor", INPUTS, config.lockstep)
-    executor = Executor(wire, config)
+    try:
+        executor = Executor(wire, config)
+    except ValueError as error:
+        sys.exit(str(error))
     if config.clock == "rig":
         for source, message in wire.messages():
             executor.receive(source, message)

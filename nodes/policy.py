@@ -9,11 +9,12 @@ from threading import Event
 from dora import Node
 
 from models.registry import make_policy
+from nodes._encoding import Encoding
 from nodes._wire import Wire, settings
 from operators.frame import Frame
 from operators.latency import latency_ms
 from operators.messages import Episode, Plan, Proprio, Request, Turn
-from operators.policy import Observation, Policy, check_guide, observe, state_in_pictures
+from operators.policy import Observation, Policy, check_features, check_guide, observe, state_in_pictures
 from operators.settings import Settings
 
 RECENT = 32  # states kept to find the one a picture shows
@@ -41,16 +42,22 @@ def main() -> None:
 
 def run(node: Node, config: Settings, policy: Policy) -> None:
     wire = Wire(node, "policy", INPUTS, config.lockstep)
-    if "executed" in wire.inputs:
-        try:
+    encodes = "features" in wire.outputs
+    try:
+        if "executed" in wire.inputs:
             check_guide(policy, config.policy, config.guide)
-        except ValueError as error:
-            sys.exit(str(error))
+        if encodes:
+            check_features(policy, config.policy)
+    except ValueError as error:
+        sys.exit(str(error))
+    encoding = Encoding(wire, policy) if encodes else None
     seen, inference = Seen(policy.cameras, config), Inference(wire, config, policy)
     with ThreadPoolExecutor(max_workers=1) as worker:
         running: Future | None = None
         for source, message in wire.messages():
             seen.receive(source, message)
+            if encoding and isinstance(message, Frame):
+                encoding.look(seen.recent, seen.frames)
             if running and (running.done() or (config.lockstep and seen.request)):
                 running.result()  # an error in the worker ends the process
                 running = None
@@ -58,6 +65,8 @@ def run(node: Node, config: Settings, policy: Policy) -> None:
             if job:
                 running = worker.submit(inference.run, *job)
         inference.stopping.set()
+        if encoding:
+            encoding.close()
 
 
 class Seen:

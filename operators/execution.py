@@ -1,12 +1,13 @@
 """The executor's decisions, cycle by cycle: receive, join, step, limit. The same live, in replay and in lockstep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from operators.correct import Head, corrected
 from operators.join import Join
 from operators.limits import Envelope, Limiter
-from operators.messages import HORIZON, ActionChunk, Proprio, Request
+from operators.messages import HORIZON, ActionChunk, Features, Proprio, Request
 from operators.plan import Due, Plan, RefusedChunk, hold
 from operators.rotation import action_from_pose
 from operators.rows import rows
@@ -17,7 +18,7 @@ from operators.smooth import STAGES, Tracker
 class Cycle:
     """The outcome of one cycle."""
 
-    due: Due  # what the join produced
+    due: Due  # what the join produced, corrected where there is a head
     action: np.ndarray  # (10,) float32 after smoothing and limits
     clamped: int
     plan: Plan
@@ -33,9 +34,10 @@ class Execution:
         smooth: str = STAGES[0],
         sync_horizon: int = HORIZON,
         envelope: Envelope | None = None,
+        head: Head | None = None,
     ):
         self._join, self._slowest, self._smooth, self._sync_horizon = join, slowest, smooth, sync_horizon
-        self._envelope = envelope or Envelope()
+        self._envelope, self._head = envelope or Envelope(), head
         self.restart()
 
     def restart(self) -> None:
@@ -43,9 +45,17 @@ class Execution:
         self.plan: Plan | None = None
         self._limiter: Limiter | None = None
         self._tracker: Tracker | None = None
+        self._measured: Proprio | None = None
+        self._seen: Features | None = None
+        self._t0 = 0  # of the newest chunk
+
+    def seen(self, features: Features) -> None:
+        """Of the newest pictures; only a correction head looks at them."""
+        self._seen = features
 
     def measured(self, proprio: Proprio) -> None:
-        """Hold the first pose of the episode; later ones change nothing."""
+        """Hold the first pose of the episode; only a correction head looks at later ones."""
+        self._measured = proprio
         if self.plan is None:
             pose = action_from_pose(proprio.tcp_pose, proprio.gripper)
             self.plan, self._limiter = hold(pose), Limiter.start(pose, self._envelope)
@@ -68,12 +78,17 @@ class Execution:
         if self.plan.waits:
             played = played.between(chunk.tick, chunk.t0 + self._sync_horizon)
         self.plan = self.plan.receive(played, chunk.chunk_id, self._join, chunk.t0)
+        self._t0 = chunk.t0
 
     def cycle(self) -> Cycle | None:
         """One period of 1/60 s."""
         if self.plan is None or self._limiter is None:
             return None
         plan, due = self.plan.step(self._slowest)
+        if self._head and self._seen and self._measured and due.chunk_id >= 0:
+            age = due.tick - self._t0
+            planned = corrected(self._head, due.planned, plan.ahead(), age, self._seen, self._measured)
+            due = replace(due, planned=planned)
         wanted = self._tracker.follow(due.planned, plan.ahead()) if self._tracker else due.planned
         self._limiter, action, clamped = self._limiter.limit(wanted)
         self.plan = plan.sent(action)

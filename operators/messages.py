@@ -105,6 +105,17 @@ class ActionChunk(NamedTuple):
     action: Actions
 
 
+class Features(NamedTuple):
+    """What the policy's encoder sees in the newest pictures."""
+
+    seq: Integer
+    episode: Integer
+    t_ns: Integer
+    tick: Integer  # of the state in the pictures
+    reference_pose: Vector6  # of the TCP in that state
+    values: Reals
+
+
 class Command(NamedTuple):
     """What the robot shall do this cycle."""
 
@@ -216,6 +227,7 @@ TOPICS = {
     "scene": Topic(Scene, "30 Hz", False),
     "request": Topic(Request, "per chunk", True),
     "chunk": Topic(Chunk, "per chunk", True),
+    "features": Topic(Features, "30 Hz", False),
     "action_chunk": Topic(ActionChunk, "per chunk", True),
     "command": Topic(Command, "60 Hz", True),
     "plan": Topic(Plan, "60 Hz", True),

@@ -36,7 +36,8 @@ class Prediction(NamedTuple):
 class Policy(Protocol):
     """Deterministic under (seed, episode, chunk_id).
 
-    One that can continue a plan has `guides`, a tuple of the GUIDES it can use.
+    One that can continue a plan has `guides`, a tuple of the GUIDES it can use. One that has an encoder of pictures has
+    `features(proprio, frames)`, what it sees in them, (F,).
     """
 
     cameras: tuple[str, ...]  # frames it needs
@@ -50,7 +51,7 @@ class Policy(Protocol):
         ...
 
 
-def check_guide(policy: Policy, name: str, guide: str) -> None:
+def check_guide(policy: Policy | type[Policy], name: str, guide: str) -> None:
     """To be called at start where `executed` is wired to a policy.
 
     Raises:
@@ -60,6 +61,18 @@ def check_guide(policy: Policy, name: str, guide: str) -> None:
     if guide not in able:
         others = f"{name} can be guided by {', '.join(able)}" if able else f"{name} cannot be guided: use async_rtr.yml"
         raise ValueError(f"GUIDE={guide}: {GUIDES[guide]}; {others}")
+
+
+def check_features(policy: Policy | type[Policy], name: str) -> None:
+    """To be called at start where the policy's features are wired to the executor.
+
+    Raises:
+        ValueError: it has none; says what to do.
+    """
+    if not hasattr(policy, "features"):
+        raise ValueError(
+            f"actions are corrected by what a policy's encoder sees, and {name} has none: use async_rtr.yml"
+        )
 
 
 def state_in_pictures(recent: Sequence[Proprio], frames: Mapping[str, Frame]) -> Proprio:

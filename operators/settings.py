@@ -11,7 +11,7 @@ from operators.refine import MARGIN, METHODS
 from operators.smooth import STAGES
 
 CODECS = ("dct", "pca", "vae", "vae_seam")
-POLICIES = ("expert", "expert_flow", "dp_latent60", "dp_action60", "replay")
+POLICIES = ("expert", "expert_flow", "dp_latent60", "dp_action60", "flow_latent60", "flow_action60", "replay")
 
 
 def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:
@@ -30,7 +30,7 @@ class Settings:
     targets: str = _variable(
         "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
     )
-    policy: str = _variable("dp_latent60", "policy", "who predicts chunks", POLICIES)
+    policy: str = _variable("dp_latent60", "policy, executor", "who predicts chunks", POLICIES)
     policy_b: str = _variable("expert", "compare", "the other policy of compare_open_loop.yml", POLICIES)
     replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
     noise: float = _variable(

@@ -7,6 +7,7 @@ graphics library only when it has changed. No shadows and no multisampling: they
 import ctypes
 import os
 from importlib import import_module
+from weakref import finalize
 
 import cv2
 import mujoco
@@ -36,6 +37,8 @@ class Renderer:
         self._data = mujoco.MjData(self._model)
         self._cameras = {name: _camera(self._model, name) for name in cameras}
         self._context, self._gl = _contexts(self._model, width, height)
+        self.close = finalize(self, _free, self._context, self._gl)  # frees the graphics library's memory
+        self.close.atexit = False  # then the library is gone already
         self._scene = mujoco.MjvScene(self._model, maxgeom=100)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
@@ -44,6 +47,7 @@ class Renderer:
 
     def render(self, scene: Scene, camera: str) -> np.ndarray:
         """One camera's picture of a scene, (height, width, 3) uint8 RGB."""
+        self._context.make_current()  # there may be other renderers in this process
         data = self._data
         data.qpos[:] = scene.qpos
         data.mocap_pos[0] = scene.board_pose[:3]
@@ -59,11 +63,6 @@ class Renderer:
         picture = np.empty((self._view.height, self._view.width, 3), np.uint8)
         mujoco.mjr_readPixels(picture, None, self._view, self._gl)
         return np.ascontiguousarray(picture[::-1])  # OpenGL's first row is the lowest
-
-    def close(self) -> None:
-        """Free the graphics library's memory."""
-        self._gl.free()
-        self._context.free()
 
 
 class BoardTexture:
@@ -129,6 +128,12 @@ def _contexts(model: mujoco.MjModel, width: int, height: int) -> tuple:
         raise NoGraphics(f"no off-screen OpenGL ({error}): apt-get install libegl1 libgl1-mesa-dri") from error
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, drawing)
     return context, drawing
+
+
+def _free(context, drawing: mujoco.MjrContext) -> None:
+    context.make_current()  # or what another renderer has under the same numbers would be freed
+    drawing.free()
+    context.free()
 
 
 def _graphics() -> str:

@@ -1,6 +1,5 @@
 """`rtr`: what dora has no word for. Each command is a dataclass of its options with a `run`."""
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,25 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-
-@dataclass(frozen=True)
-class Check:
-    """Check the environment's variables for a graph, before dora starts."""
-
-    graph: Annotated[Path, tyro.conf.Positional]
-
-    def run(self) -> None:
-        from operators.settings import parse
-
-        config = parse(os.environ)
-        if not self.graph.is_file():
-            raise ValueError(f"expected a graph, {self.graph} is no file")
-        if config.policy == "replay" and not Path(f"{config.replay}_task.parquet").is_file():
-            raise ValueError(f"REPLAY: expected a trace such as out/trace/episode_0, got {config.replay!r}")
-        if config.targets == "lasa":
-            from simulation.strokes import lasa_stroke
-
-            lasa_stroke(config.seed)
+from studies.check import Check
 
 
 @dataclass(frozen=True)
@@ -97,6 +78,7 @@ def _command() -> Any:
 
 
 def _trainings() -> dict[str, Any]:
+    from models.train_a2c2 import TrainA2c2
     from models.train_policy import TrainPolicy
     from models.train_vae import TrainVae
     from models.train_vision import TrainVision
@@ -104,6 +86,7 @@ def _trainings() -> dict[str, Any]:
     from studies.models import Models
 
     trainings = {"train-vae": TrainVae, "train-vision": TrainVision, "train-policy": TrainPolicy}
+    trainings["train-a2c2"] = TrainA2c2
     return {**trainings, "models": Models, "curve": Curve}
 
 

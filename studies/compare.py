@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.registry import make_policy
-from operators.policy import check_guide
+from models.registry import policy_class
+from models.stored import read_head
+from operators.policy import check_features, check_guide
 from operators.settings import Settings
 from studies.comparison import write_results
 from studies.evaluate import EVALUATION_SEEDS, Job, delay_cycles, play, revision
@@ -106,12 +107,15 @@ def cells_of(options: Compare) -> list[Cell]:
 
 
 def usable(methods: dict[str, Method], base: Settings) -> dict[str, Method]:
-    """Those the policy can be guided by, and all that need no guide; the others are named."""
-    policy, found = make_policy(base), {}
+    """Those the policy can be guided or corrected by, and all that need neither; the others are named."""
+    policy, found = policy_class(base.policy), {}
     for name, method in methods.items():
         try:
             if method.mode == "async_rtc":
                 check_guide(policy, base.policy, method.config(base).guide)
+            if method.mode == "async_a2c2":
+                check_features(policy, base.policy)
+                read_head(base.policy)
             found[name] = method
         except ValueError as error:
             print(f"{name} left out: {error}")

@@ -35,7 +35,7 @@ class Evaluate:
 
     task: str = "write_board"
     policy: str = "dp_latent60"
-    mode: Literal["sync", "async_naive", "async_rtr", "async_rtc"] = "async_rtr"
+    mode: Literal["sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2"] = "async_rtr"
     delay: str = "8"
     """Cycles from request to hand-over: a number, or lognormal:8, spikes:8, outage:8."""
     episodes: int = 50

@@ -10,14 +10,28 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.registry import make_codec, make_policy
+from models.stored import read_head
+from operators.correct import Head
 from operators.decode import Decoding, decode
 from operators.episode_log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
 from operators.execution import Execution
 from operators.frame import Frame
 from operators.join import JOINS
-from operators.messages import HZ, ActionChunk, Chunk, ChunkDone, Command, Episode, Plan, Proprio, Request, Scene
+from operators.messages import (
+    HZ,
+    ActionChunk,
+    Chunk,
+    ChunkDone,
+    Command,
+    Episode,
+    Features,
+    Plan,
+    Proprio,
+    Request,
+    Scene,
+)
 from operators.plan import RefusedChunk
-from operators.policy import check_guide, observe
+from operators.policy import check_features, check_guide, observe
 from operators.rows import Rows
 from operators.schedule import Ask, Scheduling
 from operators.settings import Settings
@@ -26,7 +40,8 @@ from simulation.world import World
 from simulation.write_board import WriteBoard
 from studies.sight import make_sight, painted
 
-MODES = ("sync", "async_naive", "async_rtr", "async_rtc")
+MODES = ("sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2")
+PICTURES, SEEN_AFTER = 2, 2  # cycles from picture to picture, and from a picture to its features (A2C2)
 PERIOD_NS = 1_000_000_000 // HZ
 
 Delay = Callable[[int], int]  # chunk id -> cycles from request to hand-over
@@ -49,6 +64,10 @@ class Lockstep:
         self.policy = make_policy(self.config)
         if self.mode == "async_rtc":
             check_guide(self.policy, self.config.policy, self.config.guide)
+        self.head: Head | None = None
+        if self.mode == "async_a2c2":
+            check_features(self.policy, self.config.policy)
+            self.head = read_head(self.config.policy)
         self.renderer = None
         if self.policy.cameras:
             from simulation.renderer import Renderer  # needs OpenGL, which not every policy does
@@ -79,13 +98,15 @@ class _Episode:
         self.sight = make_sight(rig.sight, seed, config.targets)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
-        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth, config.sync_horizon)
+        join = JOINS[config.join]
+        self.execution = Execution(join, config.slowest, config.smooth, config.sync_horizon, head=rig.head)
         self.scheduling = Scheduling(config, sync=rig.mode == "sync")
         self.decoding = Decoding(config, make_codec)
         rig.policy.start(self.episode)
         self.tick, self.cycle = 0, 0
         self.plan: Plan | None = None  # the newest message
         self.flying: list[tuple[int, Chunk]] = []  # (cycle of arrival, chunk)
+        self.encoding: list[tuple[int, Features]] = []  # the same of features
         self.commands: list[Command] = []
         self.proprio: list[Proprio] = []
         self.chunks: list[ChunkRecord] = []
@@ -122,6 +143,7 @@ class _Episode:
         for _, chunk in [job for job in self.flying if job[0] <= self.cycle]:
             self._hand_over(chunk)
         self.flying = [job for job in self.flying if job[0] > self.cycle]
+        self._look()
         self.execution.measured(self._proprio())
         self.listen("proprio", self._proprio())
         done = self.execution.cycle()
@@ -139,6 +161,21 @@ class _Episode:
         self._ask(Plan(*header, self.cycle, plan.next_tick, due.state, *rows))
         if plan.stood and not len(plan.planned):
             self._ask(ChunkDone(*header, plan.newest_chunk, plan.stood))
+
+    def _look(self) -> None:
+        """What a correction head is told of the pictures."""
+        if self.rig.head is None:
+            return
+        while self.encoding and self.encoding[0][0] <= self.cycle:
+            _, told = self.encoding.pop(0)
+            self.listen("features", told)
+            self.execution.seen(told)
+        if self.cycle % PICTURES == 0:
+            state = self._proprio()
+            values = self.rig.policy.features(state, self._frames())  # pyright: ignore[reportAttributeAccessIssue]
+            header = self.cycle, self.number, self.cycle * PERIOD_NS
+            told = Features(*header, state.tick, state.tcp_pose, values.astype(float))
+            self.encoding.append((self.cycle + SEEN_AFTER, told))
 
     def _ask(self, message: Plan | ChunkDone) -> None:
         self.listen("plan" if isinstance(message, Plan) else "chunk_done", message)

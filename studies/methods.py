@@ -44,6 +44,7 @@ METHODS = {
     "paint": _rtc("paint"),
     "vlash": _rtc("vlash"),
     "vlash_fade": _rtc("vlash", join="fade"),
+    "a2c2": Method("async_a2c2"),
     "naive_ruckig": Method("async_naive", {"smooth": "ruckig"}),
     "rtr_ruckig": _rtr(smooth="ruckig"),
 }

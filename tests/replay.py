@@ -38,7 +38,7 @@ class _Sample:
         self.node.outputs.setdefault(self.output, []).append((self.pixels, self.metadata))
 
 
-EXPERT = {"policy": "expert", "codec": "dct"}  # who needs neither pictures nor checkpoints
+EXPERT: dict[str, Any] = {"policy": "expert", "codec": "dct"}  # who needs neither pictures nor checkpoints
 
 
 @cache

@@ -2,12 +2,14 @@
 
 import csv
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import studies.compare
 from operators.metrics import METRICS, mean_interval
 from studies.compare import QUICK_DELAYS, Compare, cells_of, compare
 from studies.comparison import by_delay, front, values, write_results
@@ -46,8 +48,10 @@ def test_a_cell_holds_what_it_was_made_from(small):
         assert cell["episodes"][0]["inference_ms_p50"] > 0 and cell["episodes"][0]["refine_ms_p50"] > 0
 
 
-def test_known_cells_are_not_played_again_and_damaged_or_other_ones_are(small):
+def test_known_cells_are_not_played_again_and_damaged_or_other_ones_are(small, monkeypatch):
     options, _ = small
+    monkeypatch.setattr(studies.compare, "ProcessPoolExecutor", lambda workers, _: ThreadPoolExecutor(workers))  # quick
+    monkeypatch.setattr(studies.compare, "write_results", lambda *_: None)  # below
     before = {path: path.stat().st_mtime_ns for path in options.out.glob("*.json")}
     compare(options)
     assert before == {path: path.stat().st_mtime_ns for path in options.out.glob("*.json")}
@@ -90,7 +94,7 @@ def test_a_panel_for_each_of_many_delays(small, tmp_path):
     cell = stored(small[0])["expert_naive_8"]
     cells = [{**cell, "about": {**cell["about"], "delay": delay}} for delay in DELAYS]
     assert list(by_delay(cells)) == list(DELAYS)
-    assert write_results(cells, tmp_path, "many").read_text().count("## Delay") == len(DELAYS)
+    assert write_results(cells[:4], tmp_path, "many").read_text().count("## Delay") == 4  # the picture takes two lines
 
 
 def test_the_front_holds_what_no_other_is_better_than():
@@ -101,7 +105,8 @@ def test_the_front_holds_what_no_other_is_better_than():
 def test_what_is_compared():
     full, quick = cells_of(Compare(full=True)), cells_of(Compare())
     assert {cell.delay for cell in full} == set(DELAYS) and {cell.delay for cell in quick} == set(QUICK_DELAYS)
-    assert {cell.name for cell in full} == {cell.name for cell in quick} == set(METHODS)
+    fit = set(METHODS) - {"a2c2"}  # which asks for an encoder of pictures
+    assert {cell.name for cell in full} == {cell.name for cell in quick} == fit
     assert {len(cell.jobs) for cell in full if cell.delay in ("8", "16")} == {50}
     assert {len(cell.jobs) for cell in full if cell.delay not in ("8", "16")} == {20}
     assert min(job.seed for cell in full for job in cell.jobs) >= 20_000

@@ -15,6 +15,7 @@ GRAPHS = sorted(Path("dataflows").glob("*.yml"))
 PLAYBACK = {"RECORDING", "SPEED", "DELAY"}  # read where a recording is played
 DIFFERENT = {  # graph -> variable -> its default there
     "async_rtc.yml": {"POLICY": "expert_flow"},  # the expert has no sampler to guide
+    "async_a2c2.yml": {"POLICY": "dp_latent60", "CODEC": "vae"},  # nor an encoder
     **{
         name: {"CLOCK": "rig", "LATENCY_MS": "0"}  # the clock is the recording's
         for name in ("playback.yml", "compare_open_loop.yml")
@@ -82,6 +83,11 @@ def test_async_rtr_is_async_naive_and_one_edge():
 def test_async_rtc_is_async_naive_and_one_edge():
     assert edges("async_rtc.yml") - edges("async_naive.yml") == {("policy", "executed", "executor/plan")}
     assert edges("async_naive.yml") < edges("async_rtc.yml")
+
+
+def test_async_a2c2_is_async_naive_and_one_edge():
+    assert edges("async_a2c2.yml") - edges("async_naive.yml") == {("executor", "features", "policy/features")}
+    assert edges("async_naive.yml") < edges("async_a2c2.yml")
 
 
 def test_sync_is_async_naive_and_one_edge():

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,16 +15,20 @@ from models import loop
 from models.checkpoint import FOLDER, BadCheckpoint, read, require, write
 from models.diffusion import UNet, loss, sample, schedule
 from models.dp_policy import Network
+from models.guidance import KINDS
 from models.loop import Diverged, Loop
 from models.registry import CODECS, make_codec
 from models.samples import Samples, varied
+from models.stored import read_head
+from models.train_a2c2 import HeadNetwork, Rows, TrainA2c2
 from models.train_policy import TrainPolicy
 from models.train_vae import FADE, TrainVae, reconstruction, seamed, turned
 from models.train_vision import TrainVision
 from models.vae import Vae
 from operators.codec import TIME_FACTOR
-from operators.messages import ACTION_WIDTH, HORIZON
-from operators.rotation import angle_between, is_orthonormal, to_relative
+from operators.correct import Head, corrected
+from operators.messages import ACTION_WIDTH, HORIZON, Features, Proprio
+from operators.rotation import angle_between, is_orthonormal, to_absolute, to_relative, vector_from_matrix
 from simulation.write_board import SERVO_LAG, WriteBoard
 from studies.collect import Collect
 
@@ -160,14 +165,14 @@ def test_a_trained_network_finds_both_modes_of_a_condition():
     assert single.abs().mean() < 0.15
 
 
-@pytest.mark.parametrize("space", ["action", "latent"])
-def test_one_batch_is_overfitted(space):
+@pytest.mark.parametrize(("space", "kind"), [("action", "dp"), ("latent", "dp"), ("latent", "flow")])
+def test_one_batch_is_overfitted(space, kind):
     torch.manual_seed(0)
     chunks = expert_chunks(9983, every=60)[:4]
     codec = make_codec("vae")
     values = torch.from_numpy(codec.encode(chunks) if space == "latent" else chunks).float()
     features, draw = torch.randn(len(values), 16), torch.Generator().manual_seed(1)
-    net = Network(values.shape[1], 16)
+    net = Network(values.shape[1], 16, kind)
     net.low.copy_(values.amin((0, 1)))
     net.high.copy_(values.amax((0, 1)))
     given, clean = features.repeat(4, 1), net.scaled(values).repeat(4, 1, 1)
@@ -175,7 +180,7 @@ def test_one_batch_is_overfitted(space):
     for step in range(250):
         optimiser.param_groups[0]["lr"] = 2e-3 * loop.schedule(step, 250)
         optimiser.zero_grad()
-        loss(lambda x, t: net.unet(x, t, given), clean, draw).backward()
+        KINDS[kind].loss(lambda x, t: net.unet(x, t, given), clean, draw).backward()
         optimiser.step()
     with torch.inference_mode():
         found = net(features, torch.randn(values.shape, generator=draw), 10).numpy()
@@ -288,6 +293,8 @@ def test_every_training_runs_in_pieces_and_saves_nothing_before_its_end(data, tm
         (TrainVision(**place, steps=2, batch=4), "vision"),
         (TrainPolicy(**place, space="latent60", steps=4, batch=8), "dp_latent60"),
         (TrainPolicy(**place, space="action60", steps=4, batch=8), "dp_action60"),
+        (TrainPolicy(**place, space="latent60", kind="flow", steps=4, batch=8), "flow_latent60"),
+        (TrainA2c2(**place, policy="dp_action60", steps=3, batch=4), "a2c2_dp_action60"),
     ]
     for training, name in trainings:
         if name != "pca":
@@ -296,12 +303,54 @@ def test_every_training_runs_in_pieces_and_saves_nothing_before_its_end(data, tm
         about = read(place["out"] / name).about
         assert about["kind"] == name and about["configuration"]["seed"] == 0
     assert {path.stem for path in place["state"].glob("*.json")} == {
-        f"dp_{space}_{part}" for space in ("latent60", "action60") for part in (25, 50)
+        f"{name}_{part}" for name in ("dp_latent60", "dp_action60", "flow_latent60") for part in (25, 50)
     }
 
 
+def test_a_correction_head_is_told_the_same_in_training_and_at_run_time(data):
+    samples = Samples(data)
+    rows, lag, chunk = Rows(samples, (data,)), 4, samples.chunks[:, :, :3]
+    t0 = int(samples.trained[30])
+    t, features = t0 + 9, np.arange(5.0)
+    seen, sight = rows.sight(np.array([t0]), np.array([t]), np.array([lag]), chunk[[t0]])
+
+    def pose(row: int) -> np.ndarray:
+        return np.concatenate([rows.place[row], vector_from_matrix(rows.frame[row])])
+
+    heard = []
+    head = Head(np.zeros(20), np.ones(20), ((np.zeros((3, 20)), np.zeros(3)),))
+    spy = SimpleNamespace(residual=lambda numbers: heard.append(numbers) or head.residual(numbers))
+    velocity, wrench = (np.append(part, np.zeros(6 - len(part))) for part in (rows.velocity[t], [0, 0, rows.force[t]]))
+    measured = Proprio(0, 0, 0, t, t, np.zeros(6), pose(t), velocity, wrench, 0.0)
+    action, ahead = to_absolute(samples.chunks[t0], pose(t0))[[9, 10]].astype(np.float64)
+    picture = Features(0, 0, 0, t - lag, pose(t - lag), features)
+    assert np.allclose(corrected(spy, action, ahead, t - t0, picture, measured), action)  # pyright: ignore[reportArgumentType]
+    assert seen == [t - lag] and np.allclose(heard[0], sight.numbers(features[None])[0], atol=2e-3)
+
+
+def test_a_correction_head_is_the_same_in_torch_and_numpy(tmp_path):
+    torch.manual_seed(0)
+    network = HeadNetwork(7, 16)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    network.get_buffer("mean").uniform_()
+    write(tmp_path / "dp_x", {}, {"kind": "dp_x"})
+    policy = read(tmp_path / "dp_x").name
+    write(tmp_path / "a2c2_dp_x", network.state_dict(), {"kind": "a2c2_dp_x", "policy": policy}, half=False)
+    head, numbers = read_head("dp_x", tmp_path), torch.randn(7)
+    assert np.allclose(head.residual(numbers.numpy()), network(numbers).detach().numpy(), atol=1e-6)
+    write(tmp_path / "dp_x", {"other": torch.ones(1)}, {"kind": "dp_x"})
+    with pytest.raises(BadCheckpoint, match=rf"a2c2_dp_x: made for policy {policy}, but policy is dp_x:\w+"):
+        read_head("dp_x", tmp_path)
+    write(tmp_path / "a2c2_dp_x", {"mean": torch.ones(1)}, {"kind": "a", "policy": read(tmp_path / "dp_x").name})
+    with pytest.raises(BadCheckpoint, match="expected mean, spread and layers of a correction head"):
+        read_head("dp_x", tmp_path)
+
+
 @pytest.mark.parametrize(
-    "training", [TrainVae(kind="gan"), TrainPolicy(space="pixels")], ids=["kind of codec", "space of policy"]
+    "training",
+    [TrainVae(kind="gan"), TrainPolicy(space="pixels"), TrainPolicy(kind="gan")],
+    ids=["kind of codec", "space of policy", "kind of policy"],
 )
 def test_a_training_of_nothing_known_is_refused(training):
     with pytest.raises(ValueError, match=r"expected a (kind|space) of"):

@@ -298,6 +298,24 @@ def test_ink_painted_as_it_comes_looks_like_ink_painted_at_once(world):
     whole.close()
 
 
+def test_renderers_of_one_process_leave_each_other_alone(world):
+    tasks = [make_task("write_board", seed) for seed in (20_002, 20_003)]
+    renderers = [Renderer(64, 64) for _ in tasks]
+
+    def draw() -> list[np.ndarray]:
+        found = []
+        for task, renderer in zip(tasks, renderers, strict=False):
+            world.reset(task)
+            found.append(renderer.render(scene(world, task), "wrist"))
+        return found
+
+    first, other = draw()
+    assert changed(first, other) > 20
+    assert np.array_equal(draw()[0], first)
+    del renderers[1]
+    assert np.array_equal(draw()[0], first)
+
+
 def test_missing_graphics_name_the_packages(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "disable")
     with pytest.raises(NoGraphics, match="apt-get install libegl1 libgl1-mesa-dri"):

@@ -1,0 +1,20 @@
+"""The learned policy by flow matching: what its network learns, and how it is sampled, is all that differs."""
+
+from typing import ClassVar
+
+from models.dp_policy import DpPolicy
+from models.guidance import FLOW_GUIDES, LATENT_FLOW_GUIDES
+
+
+class FlowLatentPolicy(DpPolicy):
+    """Predicts latents."""
+
+    name = "flow_latent60"
+    guides: ClassVar = LATENT_FLOW_GUIDES
+
+
+class FlowActionPolicy(DpPolicy):
+    """Predicts 60 Hz chunks directly."""
+
+    name = "flow_action60"
+    guides: ClassVar = FLOW_GUIDES
