@@ -10,6 +10,7 @@ from models.checkpoint import FOLDER, read
 POLICIES = {"dp_action60": "direct", "dp_latent60": "latent"}
 MEASURES = {"deviation_mm": "deviation [mm, mean of axes]", "chunk_jerk_mm_per_tick3": "chunk jerk [mm/tick³]"}
 FILTERED = "savgol_"  # before a measure's name: of chunks that were smoothed by a Savitzky-Golay filter
+DRAWN = "drawn_"  # of chunks that were sampled at temperature 1
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,15 @@ Line = dict[str, dict]  # part of the steps -> metrics
 
 
 def curves(folder: Path) -> dict[str, Line]:
-    """Name -> its metrics at each part of the steps; filtered direct chunks are a line of their own."""
+    """Name -> its metrics at each part of the steps; filtered and drawn chunks are lines of their own."""
     lines: dict[str, Line] = {}
     for policy, name in POLICIES.items():
         about = read(folder / policy).about
         lines[name] = {**about["curve"], "100%": about["metrics"]}
-    lines["direct, filtered"] = {
-        part: {measure: metrics[FILTERED + measure] for measure in MEASURES}
-        for part, metrics in lines["direct"].items()
-    }
+    also = {"direct, filtered": FILTERED, "direct, temperature 1": DRAWN, "latent, temperature 1": DRAWN}
+    for name, prefix in also.items():
+        line = lines[name.split(",")[0]]
+        lines[name] = {part: {each: metrics[prefix + each] for each in MEASURES} for part, metrics in line.items()}
     return lines
 
 

@@ -93,11 +93,13 @@ def test_curves_are_drawn_from_the_checkpoints(tmp_path):
     names = ("deviation_mm", "chunk_jerk_mm_per_tick3")
     metrics = {name: {"mean": 0.5, "ci95": [0.4, 0.6]} for name in (*names, "expert_jerk_mm_per_tick3")}
     metrics |= {f"savgol_{name}": {"mean": 0.25, "ci95": [0.2, 0.3]} for name in names}
+    metrics |= {f"drawn_{name}": {"mean": 0.75, "ci95": [0.7, 0.8]} for name in names}
     about = {"metrics": metrics, "curve": {"25%": metrics, "50%": metrics}}
     for kind in ("dp_latent60", "dp_action60"):
         write(tmp_path / kind, {"a": torch.ones(1)}, {"kind": kind, **about})
     Curve(tmp_path / "out", tmp_path).run()
     text = (tmp_path / "out" / "training.md").read_text()
     assert text.count("0.5 (0.4 .. 0.6)") == 6 + 6 and text.count("0.25 (0.2 .. 0.3)") == 6
+    assert text.count("0.75 (0.7 .. 0.8)") == 12
     assert (tmp_path / "out" / "training.png").stat().st_size > 5000
     assert json.loads((tmp_path / "dp_latent60.json").read_text())["curve"]["25%"] == metrics
