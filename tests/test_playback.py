@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from nodes import dora_record_node, dora_replay_node, playback, recorder
+from nodes._pictures import Pictures
 from nodes._recording import Recording
 from operators.messages import Command, Plan, pack, unpack
 from operators.settings import Settings
@@ -193,6 +194,27 @@ def test_a_recording_without_proprio_or_of_other_columns_is_refused(tmp_path):
         pytest.raises(Damage, match=r"expected struct<seq.*got struct<seq: int64>"),
     ):
         read_timeline(reader)
+
+
+def test_a_policy_gets_the_pictures_it_had_neither_more_nor_fewer(tmp_path):
+    path, sent = tmp_path / "x.drec", []
+    writer = Writer(path, "")
+    for number in range(10):
+        for camera in ("frame_front", "frame_wrist"):
+            event = frame_event(camera, np.zeros((2, 2, 3), np.uint8), seq=number)
+            writer.write("camera", camera, 10 * number, encode("camera", camera, event["value"], event["metadata"]))
+    writer.close()
+    with Reader(path) as reader:
+        pictures = Pictures(reader, 0, lambda topic, content: sent.append((topic, content.metadata["seq"])))
+        for until, newest, needed, had in (
+            (35, {"frame_front": 1}, False, (1, 3)),  # what came after is kept back
+            (35, {"frame_front": 5}, True, (5, 4)),  # what it had before the recorder had it comes at once
+            (65, {"frame_front": 5}, False, (5, 6)),
+            (1000, {}, False, (9, 9)),
+        ):
+            pictures.until(until, newest, needed)
+            front, wrist = ([n for topic, n in sent if topic == f"frame_{name}"] for name in ("front", "wrist"))
+            assert front == list(range(had[0] + 1)) and wrist == list(range(had[1] + 1))
 
 
 def test_a_recording_of_another_kind_of_graph_is_refused(tmp_path, at_once):
