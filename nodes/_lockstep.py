@@ -1,140 +1,147 @@
 """Lockstep: each sample is sent after everything that came of the one before."""
 
-import sys
-import time
-from typing import Any
+from collections import deque
+from copy import copy
 
-from nodes._relay import Relay, Sender
-from operators.messages import ActionChunk, Chunk, Episode, Fault, Plan, Proprio, Request, pack
+from nodes._pictures import Pictures
+from nodes._relay import Sender
+from nodes._waiting import Flight, Waiting
+from operators.messages import ChunkDone, Episode, Fault, Plan, Proprio, Request, pack
 from operators.schedule import Scheduling
 from operators.settings import Settings
-from recordings.timeline import Timeline, same_state
+from recordings.timeline import Shown, Timeline
 
-AGAIN_NS = 300_000_000
-LOST_NS = {Chunk: 30_000_000_000, ActionChunk: 3_000_000_000}  # an answer that takes longer does not come
 PATIENCE = 240  # cycles the recording stands for a plan that does not move on
 
 
-class Lockstep(Relay):
-    """One episode: the cycles its executor made then, each with the measurement it had, chunks when they came."""
+class Lockstep(Waiting):
+    """One episode: the cycles its executor made then; every process hears each message where it heard it then."""
 
     def __init__(self, sender: Sender, config: Settings, timeline: Timeline, start: Episode):
         super().__init__(sender, config.speed or 1.0)
         self.config, self.start, self.recorded = config, start, timeline.episode(start.episode)
-        self.mirror = Scheduling(config, sync=False)  # whether the scheduler will ask, it alone could not say in time
-        self.inbox: dict[type, Any] = {}
+        self._sync = "chunk_done" in sender.wire.inputs
+        self.mirror = Scheduling(config, self._sync)  # whether the scheduler will ask, it alone could not say in time
         self.newest: Proprio | None = None  # of the recording, at the cycle that is next
         self.played, self.cycle = 0, 0  # cycles of the recording; and with those in which it stands
-        self.request: Request | None = None  # that was not passed on yet
-        self.asking = 0  # cycle in which it is
-        self.due, self.decoding = 0, False  # cycle in which the chunk that is out is due; whether the decoder has it
+        self.flights: list[Flight] = []
         self.patience = PATIENCE
+        self._unseen = deque[tuple[int, Plan]]()  # plans, by cycle, that the decoder has not got yet
 
-    def cycles(self, following: Proprio | None) -> None:
-        """Lockstep: the cycles the recording's executor made until the next sample, or its end."""
+    def cycles(self, following: Proprio | None, pictures: Pictures, offset_ns: float) -> None:
+        """The cycles the recording's executor made until the next sample, or its end.
+
+        Args:
+            pictures: sent as far as they had been recorded at a time, and the policy had them then.
+            offset_ns: that time.
+        """
         until = self.recorded.cycles_before(following.t_ns if following else None)
         if until is None:  # it tells of no cycles: one a sample
             until = self.played + 1
         while self.wire.open and self.newest and self.played < until:
             self._stand(self.newest)
-            self._step(self._sample(self.newest))
+            shown = self._next_shown()
+            now = shown is not None and shown.cycle == self.played
+            pictures.until(offset_ns, shown.frames if shown else {}, now)
+            self._step(self._sample(self.newest, shown if now else None))
             self.played += 1
         self.newest = following
 
-    def _sample(self, newest: Proprio) -> Proprio:
+    def _next_shown(self) -> Shown | None:
+        """What the policy looks at next, where that shall be as recorded."""
+        coming = self.recorded.shown if self.config.delay < 0 else []
+        return next((shown for shown in coming if shown.cycle >= self.played), None)
+
+    def _sample(self, newest: Proprio, shown: Shown | None) -> Proprio:
         """The newest one; but the executor holds the very first, and the policy answers to what it answered to then."""
         if not self.played and self.recorded.first and len(self.recorded.times):
             return self.recorded.first
-        observed = self.recorded.observed.get(self.played) if self.config.delay < 0 else None
-        return newest if observed is None or same_state(observed, newest) else observed._replace(t_ns=newest.t_ns)
+        return newest if shown is None or shown.proprio is None else shown.proprio._replace(t_ns=newest.t_ns)
 
     def _stand(self, sample: Proprio) -> None:
         """While the plan is behind the recording, cycles go on and the recording stands."""
         while self.wire.open and self.last and sample.tick > self.reached and self.patience:
-            self._step(self.last)
+            self._step(self.last, standing=True)
             self.patience = self.patience - 1 if sample.tick > self.reached else PATIENCE
 
-    def _step(self, sample: Proprio) -> None:
-        """Lockstep: send a sample, wait for its plan, and for whatever comes of that before the next."""
-        self.cycle += 1
+    def _step(self, sample: Proprio, standing: bool = False) -> None:
+        """One cycle: what the executor takes in, a sample, its plan, and who hears of that."""
+        for flight in list(self.flights):
+            self._take_in(flight)
         sent, plan = self.number(sample), None
         while self.wire.open and (plan is None or plan.cycle != sent.cycle):
-            plan = self._wait(Plan)
+            plan = self.wait(Plan)
         if plan is None:
             return
         self.reached = plan.tick
-        if self.recorded.asked.get(self.out + 1) == self.played:  # the scheduler had the rows before this plan
-            self._rows()
-        self._pass("plan", plan)
-        if self.mirror.receive(plan) and (request := self._wait(Request)):
-            early, delay = 0, self.config.delay  # a live scheduler heard the plan later than here
-            if delay < 0:
-                delay = self.recorded.delay(request.chunk_id)
-                early = max(0, self.recorded.asked.get(request.chunk_id, 0) - self.played)
-            self.asking = max(self.cycle + early, 2)  # the policy has to see more than the first measurement
-            self.request, self.due = request, self.cycle + early + max(delay, 1) - 1
-        if self.request and self.cycle >= self.asking:
-            self.inbox.pop(Fault, None)  # of an earlier one
-            self._pass("request", self.request)
-            self.out, self.request, self.decoding = self.request.chunk_id, None, False
-        if self.out >= 0:
-            self._answer(plan.tick)
+        done = self.wait(ChunkDone) if self._sync and plan.stood and not len(plan.planned) else None
+        self._pass("plan", plan, ())
+        self._unseen.append((self.cycle, plan))
+        self._schedule("plan", plan, standing)
+        if done:
+            self._pass("chunk_done", done, ())
+            self._schedule("chunk_done", done, standing)
+        self._show_plans()
+        for flight in list(self.flights):
+            self._answer(flight)
+            self._show_plans()
+        self.cycle += 1
 
-    def _answer(self, tick: int) -> None:
-        """Hand the chunk on to the decoder after the plan it saw in the recording, and its rows when they are due."""
-        due = self.cycle >= self.due
-        if not self.decoding and (due or self._decoded_at(tick)):
-            chunk = self._wait(Chunk)
-            while chunk and chunk.chunk_id < self.out:  # an answer to a request that was given up
-                chunk = self._wait(Chunk)
-            if chunk is None:
-                self.out = -1
-                return
-            self._pass("chunk", chunk)
-            self.decoding = True
-        self._rows()
+    def _take_in(self, flight: Flight) -> None:
+        """Hand the executor a request and the rows of its chunk, if it took them in before this cycle."""
+        if self.cycle >= flight.course.taken and flight.shown and not flight.taken:
+            self.sender.turn("request", pack(flight.request), None, ("executor",))
+            flight.taken = True
+        if self.cycle >= flight.course.joined and flight.rows:
+            self._pass("action_chunk", flight.rows)
+            self.flights = [other for other in self.flights if other.request.chunk_id > flight.rows.chunk_id]
 
-    def _rows(self) -> None:
-        """Hand the rows of the chunk that is out to executor and scheduler, if they are due."""
-        if self.out < 0 or not self.decoding or self.cycle < self.due:
+    def _schedule(self, topic: str, message: Plan | ChunkDone, standing: bool) -> None:
+        """The scheduler's turn, unless it did not hear this one then; and what it asks for."""
+        ask = copy(self.mirror).receive(message)
+        as_then = ask is not None and not standing and (self.config.delay < 0 or not ask.chunk_id)
+        if ask and as_then and self.recorded.unheard(ask.chunk_id, self.played):
             return
-        self.out = -1
-        if rows := self._wait(ActionChunk):
-            self.sender.settled()
-            self._pass("action_chunk", rows)
-            self.mirror.receive(rows)
+        self.sender.turn(topic, pack(message), None, ("scheduler",))
+        if self.mirror.receive(message) and (request := self.wait(Request)):
+            stood = self.cycle - self.played
+            course = self.recorded.course(request.chunk_id, self.played, self.config.delay)
+            self.flights.append(Flight(request, course.later(stood)))
 
-    def _decoded_at(self, tick: int) -> bool:
-        return self.config.delay < 0 and tick >= self.recorded.decoded.get(self.out, sys.maxsize)
+    def _show_plans(self) -> None:
+        """The decoder's turn to take plans, up to the one it had when the next chunk came."""
+        newest, soon = self.flights[-1].request.chunk_id if self.flights else -1, []
+        if self.config.delay < 0:
+            soon = [course.later(self.cycle - self.played) for course in self.recorded.coming(newest, self.played)]
+        ends = [*(flight.course.decoded for flight in self.flights if not flight.decoded), *(c.decoded for c in soon)]
+        while self._unseen and self._unseen[0][0] <= min(ends, default=self.cycle):
+            self.sender.turn("plan", pack(self._unseen.popleft()[1]), None, ("decoder",))
+
+    def _answer(self, flight: Flight) -> None:
+        """Ask the policy, and hand its chunk on to the decoder, after the plans after which they heard it then."""
+        if self.cycle >= flight.course.shown and not flight.shown:
+            self.forget(Fault)  # of an earlier one
+            self._pass("request", flight.request, ("policy",))
+            flight.shown = True
+        if self.cycle < flight.course.decoded or not flight.shown or flight.decoded:
+            return
+        flight.decoded = True
+        if chunk := self.chunk(flight.request.chunk_id):
+            self._pass("chunk", chunk)
+            flight.rows = self.rows(chunk.chunk_id)
+        if flight.rows:
+            self.sender.settled()
+        else:
+            self.flights.remove(flight)
 
     def number(self, proprio: Proprio) -> Proprio:
-        """Lockstep: send a measurement, numbered in a row, whichever it is."""
-        seq, cycle = self.sender.numbers
-        self.sender.numbers, self.last = (seq + 1, cycle + 1), proprio
+        """Send a measurement, numbered in a row; cycles have their recorded numbers, as long as none was added."""
+        (seq, newest), known = self.sender.numbers, self.recorded.cycles
+        cycle = 0 if newest is None else newest + 1
+        if len(known):
+            then = int(known[min(self.played, len(known) - 1)]) + self.cycle - self.played
+            cycle = then if newest is None else max(cycle, then)
+        self.sender.numbers, self.last = (seq + 1, cycle), proprio
         sent = proprio._replace(seq=seq, cycle=cycle)
         self.sender.send("proprio", pack(sent))
         return sent
-
-    def _wait(self, kind: type) -> Any | None:
-        """The next message of a kind; None when it will not come: a fault was told, nothing for long, or the end.
-
-        A plan is waited for without end: the evaluator's time limit ends the run.
-        """
-        begun = again = time.monotonic_ns()
-        if kind in self.inbox:
-            return self.inbox.pop(kind)
-        if kind in LOST_NS and self.inbox.pop(Fault, None):
-            return None
-        for _, message in self._heard():
-            if isinstance(message, kind):
-                return message
-            if (isinstance(message, Fault) and kind in LOST_NS) or time.monotonic_ns() - begun > LOST_NS.get(
-                kind, 10**18
-            ):
-                return None
-            if isinstance(message, tuple):
-                self.inbox[type(message)] = message
-            if time.monotonic_ns() - again > AGAIN_NS:
-                self.sender.again()
-                again = time.monotonic_ns()
-        return None

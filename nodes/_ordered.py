@@ -26,11 +26,11 @@ def number(event: dict[str, Any]) -> int:
 class Ordered:
     """Messages of the sender of `turn` wait for their turn; everything else passes at once."""
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, config: dict[str, Any], name: str):
         wired = sources(config)
         sender = wired[TURN][0]
         self._topics = {name: output for name, (node, output) in wired.items() if node == sender and name != TURN}
-        self._order = Order(set(self._topics.values()))
+        self._order = Order(set(self._topics.values()), name)
 
     def take(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """An event came; those whose turn it is now."""

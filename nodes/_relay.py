@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from nodes._ordered import number
 from nodes._wire import Wire
-from operators.messages import HZ, ActionChunk, Chunk, Episode, Fault, Plan, Proprio, Request, pack
+from operators.messages import HZ, ActionChunk, Chunk, ChunkDone, Episode, Fault, Plan, Proprio, Request, pack
 from operators.order import Trail
 
-RELAYED = {"plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk}
+RELAYED = {"plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk, "chunk_done": ChunkDone}
+ALL = ("",)
 STUCK_NS = 1_000_000_000
 REMEMBERED = 400  # messages sent again when nobody answers: more than go out while a chunk is awaited
 
@@ -29,22 +30,32 @@ class Sender:
 
     def __init__(self, node: Any, wire: Wire, lockstep: bool):
         self.node, self.wire, self.repeated = node, wire, 0
-        self.numbers: tuple[int, int] = 0, 0  # seq and cycle of the next measurement in lockstep
+        self.numbers: tuple[int, int | None] = 0, None  # lockstep: seq of the next measurement, cycle of the newest
         self._trail = Trail() if lockstep else None
         self._recent: deque[tuple[str, pa.Array, dict, tuple]] = deque(maxlen=REMEMBERED)
 
-    def send(self, output: str, array: pa.Array, metadata: dict[str, Any] | None = None) -> None:
+    def send(
+        self, output: str, array: pa.Array, metadata: dict[str, Any] | None = None, to: tuple[str, ...] = ALL
+    ) -> None:
+        """Send a message; in lockstep it is the turn of `to` to take it."""
+        self.node.send_output(output, array, metadata or {})
+        self.turn(output, array, metadata, to)
+
+    def turn(self, output: str, array: pa.Array, metadata: dict[str, Any] | None, to: tuple[str, ...]) -> None:
+        """Lockstep: it is the turn of `to` to take a message that was sent."""
         about = metadata or {}
-        self.node.send_output(output, array, about)
-        if self._trail is not None:
-            first, topics, numbers = self._trail.add(output, number({"value": array, "metadata": about}))
-            turn = first, topics, np.array(numbers)
+        for receiver in to if self._trail is not None else ():
+            assert self._trail is not None
+            first, topics, numbers, receivers = self._trail.add(
+                output, number({"value": array, "metadata": about}), receiver
+            )
+            turn = first, topics, np.array(numbers), receivers
             self._recent.append((output, array, about, turn))
             self.wire.send("turn", *turn)
 
-    def again(self) -> None:
-        """Lockstep: send what may have been lost once more; who has it drops it."""
-        for output, array, about, turn in self._recent:
+    def again(self, times: int) -> None:
+        """Lockstep: send what may have been lost once more, and more of it each time; who has it drops it."""
+        for output, array, about, turn in list(self._recent)[-(FEW << 2 * times) :]:
             self.node.send_output(output, array, about)
             self.wire.send("turn", *turn)
 
@@ -76,8 +87,8 @@ class Relay:
         self.sender.repeated += 1
         return self.measure(self.last)
 
-    def _pass(self, output: str, message: tuple) -> None:
-        self.sender.send(output, pack(message))
+    def _pass(self, output: str, message: tuple, to: tuple[str, ...] = ALL) -> None:
+        self.sender.send(output, pack(message), to=to)
 
     def _heard(self, timeout: float = 0.1) -> Iterator[tuple[str, Any]]:
         """What comes; episodes are passed on at once."""

@@ -55,7 +55,7 @@ class Wire:
         self.open = True
         self.failed: list[str] = []
         self._lock = Lock()
-        self._order = Ordered(config) if ordered else None
+        self._order = Ordered(config, name) if ordered else None
 
     @property
     def episode(self) -> int:

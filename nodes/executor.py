@@ -51,8 +51,7 @@ class Executor:
         due, plan = done.due, done.plan
         command = due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id
         self.wire.send("command", cycle, *command, t_ns=t_ns)
-        rows = plan.executed.action, plan.planned.action, plan.owners()
-        self.wire.send("plan", cycle, plan.next_tick, due.state, *rows, t_ns=t_ns)
+        self.wire.send("plan", cycle, *done.told(), t_ns=t_ns)
         if plan.stood and not len(plan.planned):
             self.wire.send("chunk_done", plan.newest_chunk, plan.stood, t_ns=t_ns)
 

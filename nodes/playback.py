@@ -7,22 +7,24 @@ equal bit by bit.
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from dora import Node
 
 from nodes._lockstep import Lockstep
+from nodes._pictures import Pictures
 from nodes._relay import RELAYED, Sender
 from nodes._wire import ROOT, Wire, settings
 from operators.messages import Episode, Fault, Proprio, pack, unpack
 from operators.settings import Settings
-from recordings.drec import Damage, Reader
+from recordings.drec import Damage, Message, Reader
 from recordings.migrations import migrated
-from recordings.timeline import Timeline, read_timeline
+from recordings.timeline import CAMERAS, Timeline, read_timeline
 from recordings.trim import episode_of
 
-PLAYED = ("proprio", "frame_front", "frame_wrist")
+PLAYED = ("proprio", *CAMERAS)
 INPUTS = {**RELAYED, "episode": Episode, "policy_fault": Fault, "decoder_fault": Fault}
 SETTLING_S = 0.5
 
@@ -46,44 +48,59 @@ def main() -> None:
 
 def run(node: Node, config: Settings, path: Path, timeline: Timeline) -> None:
     wire = Wire(node, "playback", INPUTS)
+    sync = "chunk_done" in wire.inputs
+    if timeline.waits not in (sync, None):
+        graph, did = ("playback_sync.yml", "waited") if timeline.waits else ("playback.yml", "did not wait")
+        sys.exit(f"RECORDING: {path.name} expects {graph}: its robot {did} for chunks")
     sender = Sender(node, wire, config.lockstep)
     for _, message in wire.messages():
         if isinstance(message, Episode):
             sender.send("episode", pack(message))
         if isinstance(message, Episode) and message.phase == "start":
             time.sleep(SETTLING_S)  # the first messages of a run come late
-            with Reader(path) as reader:
-                Playback(sender, config, timeline, message).play(reader)
+            Playback(sender, config, timeline, message).play(path)
 
 
 class Playback(Lockstep):
     """One episode."""
 
-    def play(self, reader: Reader) -> None:
+    def play(self, path: Path) -> None:
         """Send the samples of this episode, then tell that it is done."""
+        with Reader(path) as reader, Reader(path) as pictures:
+            if self.config.lockstep:
+                self._in_lockstep(reader, Pictures(pictures, self.start.episode, self._picture))
+            else:
+                self._at_its_pace(reader)
+        self.wire.send("score", self.last.tick if self.last else 0, True, False, [], np.zeros(0))
+
+    def _in_lockstep(self, reader: Reader, pictures: Pictures) -> None:
+        for offset_ns, _, content in self._samples(reader, ("proprio",)):
+            self.cycles(unpack(Proprio, migrated("proprio", content.array)), pictures, offset_ns)
+        self.cycles(None, pictures, float("inf"))
+
+    def _at_its_pace(self, reader: Reader) -> None:
         begun, first = time.monotonic_ns(), None
+        for offset_ns, topic, content in self._samples(reader, PLAYED):
+            first = offset_ns if first is None else first
+            self._relay_until(begun + round((offset_ns - first) / self.config.speed))
+            if topic == "proprio":
+                begun += self._go_on(unpack(Proprio, migrated("proprio", content.array)))
+            else:
+                self._picture(topic, content)
+        self._relay_until(time.monotonic_ns() + 100_000_000)
+
+    def _samples(self, reader: Reader, topics: tuple[str, ...]) -> Iterator[tuple[int, str, Message]]:
+        """Time, topic and content of what the recording holds of this episode, until that is over."""
         for record in reader:
-            content = reader.message(record) if record.output in PLAYED else None
+            content = reader.message(record) if record.output in topics else None
             if content is None or episode_of(content) != self.start.episode:
                 continue
-            first = record.offset_ns if first is None else first
-            if self.config.speed:
-                self._relay_until(begun + round((record.offset_ns - first) / self.config.speed))
             if not self.wire.open or self.wire.episode != self.start.episode:
                 return
-            if record.output != "proprio":
-                self.sender.send(record.output, content.array, content.metadata)
-                continue
-            proprio = unpack(Proprio, migrated("proprio", content.array))
-            if self.config.speed:
-                begun += self._go_on(proprio)
-            else:
-                self.cycles(proprio)
-        if self.config.speed:
-            self._relay_until(time.monotonic_ns() + 100_000_000)
-        else:
-            self.cycles(None)
-        self.wire.send("score", self.last.tick if self.last else 0, True, False, [], np.zeros(0))
+            yield record.offset_ns, record.output, content
+
+    def _picture(self, topic: str, content: Message) -> None:
+        self.sender.send(topic, content.array, content.metadata)
 
     def _go_on(self, proprio: Proprio) -> int:
         """At its own pace or faster: send a sample; for how long the recording had to stand [ns]."""

@@ -136,7 +136,8 @@ class Inference:
             return
         tick, pose = observation.proprio.tick, observation.proprio.tcp_pose
         about = request.chunk_id, tick, prediction.space, prediction.rate_hz, prediction.codec, pose, prediction.seed
-        self._wire.send("chunk", *about, inference_ms, prediction.values)
+        seen = observation.numbers(self._policy.cameras)
+        self._wire.send("chunk", *about, inference_ms, prediction.values, *seen)
 
 
 if __name__ == "__main__":

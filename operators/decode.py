@@ -62,6 +62,7 @@ class Decoded(NamedTuple):
     tick: int
     refine_ms: float
     action: np.ndarray
+    plan: int = -1  # number of the one it was refined against
 
 
 class Decoding:
@@ -89,7 +90,8 @@ class Decoding:
             self._plan = None
         elif isinstance(message, Chunk):
             begun, rows = clock(), self.rows(message)
-            return Decoded(message.chunk_id, message.tick, rows.tick, (clock() - begun) / 1e6, rows.action)
+            number = self._plan.seq if self._plan else -1
+            return Decoded(message.chunk_id, message.tick, rows.tick, (clock() - begun) / 1e6, rows.action, number)
         return None
 
     def rows(self, chunk: Chunk) -> Rows:

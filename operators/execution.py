@@ -1,6 +1,7 @@
 """The executor's decisions, cycle by cycle: receive, join, step, limit. The same live, in replay and in lockstep."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,13 @@ class Cycle:
     action: np.ndarray  # (10,) float32 after smoothing and limits
     clamped: int
     plan: Plan
+
+    def told(self) -> tuple[Any, ...]:
+        """Columns of the message `Plan` behind `cycle`."""
+        plan = self.plan
+        rows = plan.executed.action, plan.planned.action, plan.owners()
+        heard = plan.asked, plan.asked_age, plan.answered, plan.answered_age
+        return plan.next_tick, self.due.state, *rows, *heard, plan.stood
 
 
 class Execution:
@@ -64,20 +72,24 @@ class Execution:
     def requested(self, request: Request) -> None:
         """A chunk is on its way."""
         if self.plan is not None:
-            self.plan = self.plan.request(request.expected_delay, request.waits)
+            self.plan = self.plan.request(request.chunk_id, request.expected_delay, request.waits)
 
     def chunk(self, chunk: ActionChunk) -> None:
         """Join a chunk.
 
         Raises:
-            RefusedChunk: it was dropped and the plan is as before.
+            RefusedChunk: it was dropped; the plan is as before, but that it came.
         """
         if self.plan is None:
             raise RefusedChunk("early", f"expected proprio before a chunk, got chunk {chunk.chunk_id}")
         played = rows(chunk.tick, chunk.action)
         if self.plan.waits:
             played = played.between(chunk.tick, chunk.t0 + self._sync_horizon)
-        self.plan = self.plan.receive(played, chunk.chunk_id, self._join, chunk.t0)
+        try:
+            self.plan = self.plan.receive(played, chunk.chunk_id, self._join, chunk.t0)
+        except RefusedChunk:
+            self.plan = self.plan.answer(chunk.chunk_id)
+            raise
         self._t0 = chunk.t0
 
     def cycle(self) -> Cycle | None:

@@ -73,6 +73,7 @@ class Request(NamedTuple):
     tick: Integer  # next due when it was asked
     expected_delay: Integer  # cycles from request to hand-over
     waits: Truth  # sync: the robot stands until the answer is in
+    plan: Integer  # number of the newest plan the scheduler had; -1 where a recording does not tell
 
 
 class Chunk(NamedTuple):
@@ -90,6 +91,9 @@ class Chunk(NamedTuple):
     seed: Integer
     inference_ms: Real
     values: Actions
+    observed: Integer  # number of the measurement it answers to; -1 where a recording does not tell
+    frame_front: Integer  # number of the picture it answers to, -1 for none
+    frame_wrist: Integer
 
 
 class ActionChunk(NamedTuple):
@@ -103,6 +107,7 @@ class ActionChunk(NamedTuple):
     tick: Integer  # tick of the first row
     refine_ms: Real
     action: Actions
+    plan: Integer  # number of the plan it was refined against, -1 for none
 
 
 class Features(NamedTuple):
@@ -143,6 +148,11 @@ class Plan(NamedTuple):
     executed: Actions  # the last 64 rows, after the limits
     planned: Actions
     chunk_id: Integers  # of executed and planned rows, in this order
+    asked: Integer  # chunk_id of the newest request taken in; -1 before the first
+    asked_age: Integer  # cycles since: 0 if it was taken in before this one
+    answered: Integer  # newest chunk that came in, joined or refused; -1 before the first
+    answered_age: Integer  # cycles since
+    stood: Integer  # cycles at rest
 
 
 class ChunkDone(NamedTuple):
@@ -214,6 +224,7 @@ class Turn(NamedTuple):
     first: Integer  # how many messages were sent before the first that is named here
     topic: Texts
     number: Integers  # `seq` of each
+    to: Texts  # the process whose turn it is to take it; empty: of all that hear the topic
 
 
 class Topic(NamedTuple):

@@ -45,12 +45,16 @@ class Plan:
     position: float = -1.0
     rate: float = 0.0
     newest_chunk: int = -1
+    asked: int = -1  # chunk of the newest request
+    asked_age: int = 0  # cycles since it was taken in
+    answered: int = -1  # newest chunk that came in, joined or refused
+    answered_age: int = 0
     waits: bool = False  # the newest request is a sync one
+    expected_delay: int = 0  # cycles that chunks take
     due_in: float | None = None  # cycles until the asked-for chunk is expected
     stood: int = 0  # cycles at rest
     horizon: int = HORIZON  # rows of the newest chunk, from its observation on
     live: tuple[Rows, ...] = ()  # chunks as handed over that reach past what was executed, oldest first
-    fastest: float = 1.0  # rate that chunks at the expected delay can keep up
 
     @property
     def next_tick(self) -> int:
@@ -69,10 +73,26 @@ class Plan:
         """Chunk of each executed and planned row, in this order."""
         return self.owner[self.executed.tick - self.rows.tick :]
 
-    def request(self, expected_delay: int, waits: bool) -> "Plan":
-        """A chunk was asked for; expected in `expected_delay` cycles."""
-        fastest = 1.0 if waits else sustainable(self.horizon, expected_delay)
-        return replace(self, waits=waits, due_in=None if waits else float(expected_delay), fastest=fastest)
+    @property
+    def fastest(self) -> float:
+        """The rate that chunks at the expected delay can keep up."""
+        return 1.0 if self.waits or self.asked < 0 else sustainable(self.horizon, self.expected_delay)
+
+    def request(self, chunk_id: int, expected_delay: int, waits: bool) -> "Plan":
+        """A chunk was asked for; expected in `expected_delay` cycles.
+
+        Requests and chunks reach the executor on two ways: in which order those of one cycle come makes no difference.
+        """
+        due_in = None if waits or chunk_id <= self.answered else float(expected_delay)
+        about = {"waits": waits, "expected_delay": expected_delay, "due_in": due_in}
+        return replace(self, asked=chunk_id, asked_age=-1, **about)
+
+    def answer(self, chunk_id: int) -> "Plan":
+        """A chunk came in, whether it is joined or not."""
+        due_in = None if chunk_id >= self.asked else self.due_in
+        if chunk_id <= self.answered:
+            return replace(self, due_in=due_in)
+        return replace(self, answered=chunk_id, answered_age=-1, due_in=due_in)
 
     def receive(self, chunk: Rows, chunk_id: int, join: Join, t0: int | None = None) -> "Plan":
         """Take over a chunk from the first tick that may still change, or from its own first where that is later.
@@ -105,7 +125,7 @@ class Plan:
         owner = np.concatenate([self.owner[dropped : dropped + len(kept)], np.full(len(new), chunk_id, np.int64)])
         horizon = chunk.end - (chunk.tick if t0 is None else t0)
         joined = replace(self, rows=concat(kept, new), owner=owner, live=(*live, chunk))
-        return replace(joined, newest_chunk=chunk_id, due_in=None, horizon=horizon)
+        return replace(joined, newest_chunk=chunk_id, horizon=horizon).answer(chunk_id)
 
     def step(self, slowest: float = 1.0) -> tuple["Plan", Due]:
         """One cycle: advance along the plan and say what is due.
@@ -120,7 +140,8 @@ class Plan:
         position, rate = advance(self.position, self.rate, last, wished)
         due_in = None if self.due_in is None else self.due_in - 1
         stood = self.stood + 1 if position == self.position else 0
-        plan = replace(self, position=position, rate=rate, due_in=due_in, stood=stood)
+        ages = {"asked_age": self.asked_age + 1, "answered_age": self.answered_age + 1}
+        plan = replace(self, position=position, rate=rate, due_in=due_in, stood=stood, **ages)
         return plan, Due(floor(position), self._state(position, rate, wished), *plan._at(position))
 
     def ahead(self) -> np.ndarray:

@@ -22,6 +22,11 @@ class Observation(NamedTuple):
     plan: Rows | None = None  # executed and planned rows, absolute; None where they are not wired to the policy
     takeover: int = 0  # tick at which the chunk is expected to take over
 
+    def numbers(self, cameras: Sequence[str]) -> tuple[int, int, int]:
+        """Of the measurement and of the pictures of front and wrist, -1 for those that are not looked at."""
+        front, wrist = (self.frames[name].seq if name in cameras else -1 for name in ("front", "wrist"))
+        return self.proprio.seq, front, wrist
+
 
 class Prediction(NamedTuple):
     """A chunk relative to the observed TCP pose."""

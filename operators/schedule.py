@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from operators.feed import STOPPING_ROWS
-from operators.messages import HZ, ActionChunk, ChunkDone, Episode, Plan
+from operators.messages import HZ, ChunkDone, Episode, Plan
 from operators.settings import Settings
 
 HISTORY = 32  # delays remembered
@@ -22,6 +22,7 @@ class Ask(NamedTuple):
     tick: int
     expected_delay: int
     waits: bool
+    plan: int = -1  # number of the newest plan
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,13 @@ class Schedule:
 
 
 class Scheduling:
-    """The scheduler's decisions, message by message: sync listens to `chunk_done`, async to `plan`."""
+    """The scheduler's decisions, message by message: async asks on `plan`, sync on `chunk_done`.
 
-    INPUTS: ClassVar[dict[str, type]] = {
-        "plan": Plan,
-        "action_chunk": ActionChunk,
-        "chunk_done": ChunkDone,
-        "episode": Episode,
-    }
+    That an answer is in is told by the plan, not by the answer: what the plan then holds counts, however messages
+    overtake each other, and a chunk that the executor refuses is asked for again at once.
+    """
+
+    INPUTS: ClassVar[dict[str, type]] = {"plan": Plan, "chunk_done": ChunkDone, "episode": Episode}
 
     def __init__(self, config: Settings, sync: bool):
         timeout = round(config.request_timeout_ms * HZ / 1000)
@@ -107,15 +107,18 @@ class Scheduling:
         ask = None
         if isinstance(message, Episode):
             self._restart()
-        elif isinstance(message, ActionChunk):
-            self._schedule = self._schedule.answered(message.chunk_id, self._cycle)
         elif isinstance(message, Plan):
-            self._cycle, self._tick = message.cycle, message.tick
+            self._plan = message
+            self._schedule = self._schedule.answered(message.answered, message.cycle - 1)  # it came before this cycle
             if not self._sync:
                 self._schedule, ask = self._schedule.moving(message.cycle, message.tick, len(message.planned))
-        elif isinstance(message, ChunkDone) and self._sync:
-            self._schedule, ask = self._schedule.standing(self._cycle, self._tick, message.stood)
-        return ask
+        elif isinstance(message, ChunkDone) and self._sync and self._plan and self._used_up(message):
+            self._schedule, ask = self._schedule.standing(self._plan.cycle, self._plan.tick, message.stood)
+        return ask and ask._replace(plan=self._plan.seq if self._plan else -1)
+
+    def _used_up(self, done: ChunkDone) -> bool:
+        """Whether it is the newest chunk: what was said before that came may arrive after it."""
+        return self._plan is None or not len(self._plan.chunk_id) or done.chunk_id >= self._plan.chunk_id[-1]
 
     def _restart(self) -> None:
-        self._schedule, self._cycle, self._tick = self._fresh, 0, 0
+        self._schedule, self._plan = self._fresh, None

@@ -5,51 +5,93 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.messages import HZ, ActionChunk, BadMessage, Chunk, Plan, Proprio, Request
+from operators.messages import HZ, ActionChunk, BadMessage, Chunk, Command, Plan, Proprio, Request
+from operators.rotation import action_from_pose
 from recordings.drec import Damage, Reader, nearest
 from recordings.migrations import read
 
-NEVER = 1_000_000_000  # cycles a chunk takes that was asked for, but did not come before the next was asked for
+NEVER = 1_000_000_000  # cycle in which something happens that did not happen
 USUAL = 8  # cycles a chunk takes of which the recording says nothing
+LAPSE = 8  # plans a scheduler may miss: as many as wait for it
 RECENT = 240  # measurements among which the one a chunk answers to is looked for
-KINDS = {"proprio": Proprio, "plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk}
+PERIOD_NS = 1_000_000_000 // HZ
+CAMERAS = ("frame_front", "frame_wrist")
+KINDS = {"proprio": Proprio, "plan": Plan, "command": Command}
+KINDS |= {"request": Request, "chunk": Chunk, "action_chunk": ActionChunk}
 
 
-def same_state(measured: Proprio, other: Proprio | Chunk) -> bool:
-    """Whether this is the measurement of the other, or the one a chunk answers to."""
-    pose = other.tcp_pose if isinstance(other, Proprio) else other.reference_pose
-    return measured.tick == other.tick and np.array_equal(measured.tcp_pose, pose)
+class Course(NamedTuple):
+    """What came of a request, in cycles; a cycle begins with what the executor takes in and ends with its plan."""
+
+    asked: int  # its plan was the newest the scheduler had
+    taken: int  # the executor took in the request
+    decoded: int  # its plan was the newest the decoder had when the chunk came
+    joined: int  # the executor took in the rows, even if it refused them
+
+    @property
+    def shown(self) -> int:
+        """The cycle after which the policy gets the request."""
+        return max(self.asked, min(self.taken - 1, self.decoded))
+
+    def later(self, cycles: int) -> "Course":
+        return Course(*(min(cycle + cycles, NEVER) for cycle in self))
 
 
-class Planned(NamedTuple):
-    """What is kept of a plan."""
+class Shown(NamedTuple):
+    """What a policy looked at."""
 
-    cycle: int
-    tick: int
-    t_ns: int
+    cycle: int  # after which it was asked
+    proprio: Proprio | None  # None where that was not recorded
+    frames: dict[str, int]  # topic -> number of the picture
 
 
 class Recorded(NamedTuple):
-    """One episode. Cycles are counted from the one whose plan made the first request asked for."""
+    """One episode. Cycles are counted from the first the recording tells of."""
 
     first: Proprio | None  # measurement, which the executor holds until the first chunk
     times: np.ndarray  # (n,) int64 ns, when each cycle was; empty: the recording does not tell
-    asked: dict[int, int]  # chunk_id -> cycle whose plan made the scheduler ask for it
-    delays: dict[int, int]  # chunk_id -> cycles from the plan that made it asked for to the first that holds it
-    observed: dict[int, Proprio]  # cycle after which the policy was asked -> the measurement it answered to
-    decoded: dict[int, int]  # chunk_id -> tick of the plan the decoder had seen
-
-    def delay(self, chunk_id: int) -> int:
-        """Cycles from request to plan; of a chunk that is not in the recording, the usual one of those that are."""
-        came = [delay for delay in self.delays.values() if delay < NEVER]
-        usual = int(np.median(came)) if came else USUAL
-        return self.delays.get(chunk_id, usual)
+    cycles: np.ndarray  # (n,) int64, the executor's own numbers of them
+    courses: dict[int, Course]  # of each chunk_id
+    shown: list[Shown]  # in order
 
     def cycles_before(self, t_ns: int | None) -> int | None:
         """How many cycles were before a time, or altogether; None when the recording tells of none."""
         if not len(self.times):
             return None
         return len(self.times) if t_ns is None else int(np.searchsorted(self.times, t_ns))
+
+    def unheard(self, chunk_id: int, cycle: int) -> bool:
+        """Whether the scheduler, which by the plan of this cycle would ask for a chunk, cannot have had that plan."""
+        known = self.courses.get(chunk_id)
+        if known is None or cycle >= known.asked:
+            return False
+        return chunk_id == min(self.courses) or known.asked - cycle <= LAPSE
+
+    def coming(self, chunk_id: int, cycle: int) -> list[Course]:
+        """What came of requests after that for a chunk which were under way then, or were so soon."""
+        later = (course for k, course in self.courses.items() if k > chunk_id)
+        return [course for course in later if course.asked - LAPSE <= cycle < course.taken]
+
+    def course(self, chunk_id: int, cycle: int, delay: int = -1) -> Course:
+        """What shall come of a request for which the plan of a cycle was the newest.
+
+        As recorded; later where it is asked for later. A chunk the recording says nothing of takes the usual time.
+
+        Args:
+            delay: cycles from that plan to the first with the chunk; negative: as recorded.
+        """
+        known = self.courses.get(chunk_id)
+        if delay >= 0 or known is None:
+            joined = cycle + max(1, self.usual if delay < 0 else delay)
+            return Course(cycle, cycle + 1, joined - 1, joined)
+        on_time = known.asked - LAPSE <= cycle < known.taken
+        return known if on_time else known.later(cycle - known.asked)
+
+    @property
+    def usual(self) -> int:
+        """Cycles from the plan that made a chunk be asked for to the first that holds it."""
+        came = [course.joined - course.asked for course in self.courses.values() if course.joined < NEVER]
+        return int(np.median(came)) if came else USUAL
 
 
 class Timeline(NamedTuple):
@@ -58,64 +100,97 @@ class Timeline(NamedTuple):
     topics: Counter[str]  # node/output -> messages
     episodes: dict[int, Recorded]
     damage: list[str]
+    waits: bool | None = None  # whether the robot waited for its chunks (sync); None where none was asked for
 
     def episode(self, number: int) -> Recorded:
         return self.episodes.get(number) or Episode().recorded()
 
 
 class Episode:
-    """Collects one episode, message by message."""
+    """Collects one episode, message by message. Cycles are known by the numbers of their plans."""
 
     def __init__(self) -> None:
-        self._first: Proprio | None = None
-        self._plans: list[Planned] = []
-        self._requests: list[Request] = []
-        self._joined: dict[int, int] = {}  # chunk_id -> first cycle whose plan holds it
+        self._early: list[Proprio] = []  # the first measurements
+        self._plans: list[tuple[int, int, int, int]] = []  # number, cycle, time, tick
+        self._requests: dict[int, Request] = {}
+        self._taken: dict[int, int] = {}  # chunk_id -> plan before which the executor took in its request
+        self._joined: dict[int, int] = {}  # chunk_id -> first plan that holds it, or says that it was refused
+        self._decoded: dict[int, int] = {}  # chunk_id -> plan the decoder had
         self._recent: deque[Proprio] = deque(maxlen=RECENT)
-        self._observed: dict[int, Proprio] = {}
-        self._decoded: dict[int, int] = {}
+        self._shown: dict[int, tuple[int, dict[str, int]]] = {}  # chunk_id -> numbers of measurement and pictures
+        self._measured: dict[int, Proprio | None] = {}  # of those numbers; topics have no order among each other
+        self._held: np.ndarray | None = None  # the first that the executor commanded
 
     def receive(self, message: object) -> None:
         if isinstance(message, Proprio):
-            self._first = self._first or message
             self._recent.append(message)
+            self._early += [message] if len(self._early) < RECENT else []
+            if message.seq in self._measured:
+                self._measured[message.seq] = message
+        elif isinstance(message, Command):
+            self._held = message.planned if self._held is None else self._held
         elif isinstance(message, Plan):
-            self._plans.append(Planned(message.cycle, message.tick, message.t_ns))
+            self._plans.append((message.seq, message.cycle, message.t_ns, message.tick))
+            self._taken.setdefault(message.asked, message.seq - message.asked_age)
+            self._joined.setdefault(message.answered, message.seq - message.answered_age)
             for chunk in np.unique(message.chunk_id):
-                self._joined.setdefault(int(chunk), message.cycle)
+                self._joined.setdefault(int(chunk), message.seq)
         elif isinstance(message, Request):
-            self._requests.append(message)
+            self._requests[message.chunk_id] = message
         elif isinstance(message, ActionChunk):
-            self._decoded[message.chunk_id] = message.tick
+            self._decoded[message.chunk_id] = message.plan
         elif isinstance(message, Chunk):
-            for proprio in self._recent:
-                if same_state(proprio, message):
-                    self._observed[message.chunk_id] = proprio
+            found = next((proprio for proprio in self._recent if proprio.seq == message.observed), None)
+            self._measured[message.observed] = found
+            frames = {camera: getattr(message, camera) for camera in CAMERAS if getattr(message, camera) >= 0}
+            self._shown[message.chunk_id] = message.observed, frames
+
+    @property
+    def waits(self) -> bool | None:
+        return next((request.waits for request in self._requests.values()), None)
 
     def recorded(self) -> Recorded:
-        asked = {request.chunk_id: self._asked(request) for request in self._requests if self._plans}
-        if not asked:
-            return Recorded(self._first, np.zeros(0, np.int64), {}, {}, {}, self._decoded)
-        first, last = min(asked.values()), self._plans[-1].cycle
-        known = np.array([(plan.cycle, plan.t_ns) for plan in self._plans])
-        early = np.minimum(np.arange(first, last + 1) - known[0, 0], 0) * (10**9 // HZ)
-        times = np.interp(np.arange(first, last + 1), known[:, 0], known[:, 1]).astype(np.int64) + early
-        delays = {k: self._joined[k] - cycle for k, cycle in asked.items() if self._joined.get(k, -1) > cycle}
-        delays = {k: NEVER for k in asked if k < max(asked)} | delays
-        observed = {max(cycle - first, 1): self._observed[k] for k, cycle in asked.items() if k in self._observed}
-        return Recorded(
-            self._first, times, {k: cycle - first for k, cycle in asked.items()}, delays, observed, self._decoded
-        )
+        courses = {k: self._course(request) for k, request in self._requests.items()} if self._plans else {}
+        if not courses:
+            return Recorded(self._first(), np.zeros(0, np.int64), np.zeros(0, np.int64), {}, [])
+        # one cycle more than the policy needs: the executor holds the first measurement, the policy is shown another
+        first = min(self._plans[0][0], *(course.shown - 1 for course in courses.values()))
+        numbers = np.arange(first, self._plans[-1][0] + 1)
+        courses = {k: course.later(-first) for k, course in courses.items()}
+        seen = [(k, self._measured[number], frames) for k, (number, frames) in self._shown.items() if k in courses]
+        shown = [Shown(courses[k].shown, proprio, frames) for k, proprio, frames in seen]
+        return Recorded(self._first(), *self._clock(numbers), courses, sorted(shown, key=_cycle))
 
-    def _asked(self, request: Request) -> int:
-        """The cycle whose plan made the scheduler ask.
+    def _clock(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Time [ns] and cycle of each plan; one that is not recorded came right after the one before."""
+        number, cycle, t_ns = np.array(self._plans)[:, :3].T
+        at = np.maximum(np.searchsorted(number, numbers, side="right") - 1, 0)
+        after, following = numbers - number[at], np.minimum(at + 1, len(number) - 1)
+        times = np.where(after > 0, np.minimum(t_ns[at] + after * PERIOD_NS, t_ns[following]), t_ns[at])
+        return times + np.minimum(after, 0) * PERIOD_NS, cycle[at] + after
 
-        Many plans have the tick of the first request, and it can be late; but the second one tells how long it took.
-        """
-        if request is self._requests[0] and request.chunk_id in self._joined and len(self._requests) > 1:
-            return self._joined[request.chunk_id] - 1 - self._requests[1].expected_delay
-        before = [p.cycle for p in self._plans if p.tick == request.tick and p.t_ns <= request.t_ns]
-        return before[-1] if before else self._plans[0].cycle
+    def _first(self) -> Proprio | None:
+        """The first measurement the executor got: the one it then held."""
+        held = np.zeros(0) if self._held is None else self._held
+        same = [p for p in self._early if np.array_equal(action_from_pose(p.tcp_pose, p.gripper), held)]
+        return next(iter([*same, *self._early]), None)
+
+    def _course(self, request: Request) -> Course:
+        """Numbers of plans. Recordings of older versions do not tell most of it; what is usual stands for that."""
+        k, joined = request.chunk_id, self._joined.get(request.chunk_id, NEVER)
+        asked = request.plan if request.plan >= 0 else self._newest_plan(request)
+        taken = self._taken.get(k, asked + 1)
+        decoded = self._decoded.get(k, NEVER)
+        return Course(asked, taken, joined - 1 if decoded < 0 else decoded, joined)
+
+    def _newest_plan(self, request: Request) -> int:
+        """The last plan that was made before a request, and has its tick."""
+        before = [number for number, _, t_ns, tick in self._plans if tick == request.tick and t_ns <= request.t_ns]
+        return before[-1] if before else self._plans[0][0]
+
+
+def _cycle(shown: Shown) -> int:
+    return shown.cycle
 
 
 def read_timeline(reader: Reader) -> Timeline:
@@ -140,4 +215,6 @@ def read_timeline(reader: Reader) -> Timeline:
     outputs = sorted({topic.split("/", 1)[1] for topic in topics})
     if "proprio" not in outputs:
         raise Damage(reader.name, 0, f"expected proprio, got {nearest('proprio', outputs)}")
-    return Timeline(topics, {number: each.recorded() for number, each in episodes.items()}, list(reader.damage))
+    waits = next((each.waits for each in episodes.values() if each.waits is not None), None)
+    recorded = {number: each.recorded() for number, each in episodes.items()}
+    return Timeline(topics, recorded, list(reader.damage), waits)

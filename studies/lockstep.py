@@ -157,8 +157,7 @@ class _Episode:
         self.judge.update(self.cycle / HZ, self.measured, self.rig.world.ink)
         self.tick = due.tick + 1
         self.proprio.append(self._proprio())
-        rows = plan.executed.action, plan.planned.action, plan.owners()
-        self._ask(Plan(*header, self.cycle, plan.next_tick, due.state, *rows))
+        self._ask(Plan(*header, self.cycle, *done.told()))
         if plan.stood and not len(plan.planned):
             self._ask(ChunkDone(*header, plan.newest_chunk, plan.stood))
 
@@ -193,14 +192,15 @@ class _Episode:
 
     def _infer(self, ask: Ask) -> Chunk:
         plan = self.plan if self.rig.mode == "async_rtc" else None
-        observation = observe(ask, self._proprio(), self._frames(), plan, self.rig.config.guide)
+        observation = observe(ask, self._proprio(self.cycle + 1), self._frames(), plan, self.rig.config.guide)
         clock = self.rig.clock or int
         begun = clock()
         prediction, seen = self.rig.policy.predict(observation), observation.proprio
         inference_ms = (clock() - begun) / 1e6
         about = prediction.space, prediction.rate_hz, prediction.codec, seen.tcp_pose, prediction.seed
         header = ask.chunk_id, self.number, self.cycle * PERIOD_NS
-        return Chunk(*header, ask.chunk_id, seen.tick, *about, inference_ms, prediction.values)
+        numbers = observation.numbers(self.rig.policy.cameras)
+        return Chunk(*header, ask.chunk_id, seen.tick, *about, inference_ms, prediction.values, *numbers)
 
     def _hand_over(self, chunk: Chunk) -> None:
         self.listen("chunk", chunk)
@@ -215,7 +215,6 @@ class _Episode:
                 record = replace(record, refine_ms=decoded.refine_ms, **about)
             message = ActionChunk(chunk.seq, self.number, chunk.t_ns, *decoded)
             self.listen("action_chunk", message)
-            self.scheduling.receive(message)
             takeover = max(self.execution.plan.next_tick, decoded.tick)
             self.execution.chunk(message)
             record = replace(record, arrival_tick=takeover)
@@ -223,8 +222,9 @@ class _Episode:
             self.faults.append((self.cycle * PERIOD_NS, "lockstep", "chunk dropped", str(error)))
         self.chunks.append(record)
 
-    def _proprio(self) -> Proprio:
-        return Proprio(self.cycle, self.number, self.cycle * PERIOD_NS, self.tick, self.cycle, *self.measured)
+    def _proprio(self, cycle: int | None = None) -> Proprio:
+        cycle = self.cycle if cycle is None else cycle
+        return Proprio(cycle, self.number, cycle * PERIOD_NS, self.tick, cycle, *self.measured)
 
     def _frames(self) -> dict[str, Frame]:
         if self.rig.renderer is None:

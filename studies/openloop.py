@@ -148,9 +148,8 @@ def _newest(found: Demonstration, places: Sequence[int], cameras: set[str]) -> I
 
 def _chunk(number: int, prediction: Prediction, proprio: Proprio) -> Chunk:
     about = prediction.space, prediction.rate_hz, prediction.codec, proprio.tcp_pose, prediction.seed
-    return Chunk(
-        number, proprio.episode, proprio.t_ns, number, proprio.tick, *about, 0.0, np.asarray(prediction.values)
-    )
+    header = number, proprio.episode, proprio.t_ns, number, proprio.tick
+    return Chunk(*header, *about, 0.0, np.asarray(prediction.values), proprio.seq, -1, -1)
 
 
 def _table(figures: dict[str, dict]) -> list[list[str]]:

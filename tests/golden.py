@@ -18,15 +18,17 @@ import numpy as np
 import pyarrow as pa
 
 from models.registry import make_codec, make_policy
-from nodes import camera_sim, compare, decoder, evaluator, executor, policy, robot_sim, scheduler
+from nodes import camera_sim, compare, decoder, evaluator, executor, playback, policy, robot_sim, scheduler
 from operators.decode import Decoding
 from operators.decoder_op import Operator as DecoderOperator
-from operators.messages import TOPICS, Score, pack, schema, unpack
+from operators.messages import TOPICS, Scene, Score, pack, schema, unpack
 from operators.scheduler_op import Operator as SchedulerOperator
 from operators.settings import Settings
 from recordings.drec import Message, Reader
 from recordings.migrations import migrated
+from recordings.timeline import read_timeline
 from recordings.trace import load as load_trace
+from tests.partners import as_recorded
 from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
 
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
@@ -131,6 +133,9 @@ def _camera(output: str) -> Callable[[list], Outputs]:
     def replay(found: list[dict[str, Any]]) -> Outputs:
         node = replay_node(found, node_config={"inputs": {"scene": "", "episode": ""}, "outputs": [output]})
         camera_sim.run(node, SETTINGS)
+        shown = [unpack(Scene, event["value"]) for event in found if event["id"] == "scene"]
+        about = [(metadata["tick"], metadata["t_ns"]) for _, metadata in node.outputs[output]]
+        assert about == [(scene.tick, scene.t_ns) for scene in shown], "a picture tells of another scene than it shows"
         return {output: [pa.array(np.asarray(pixels).reshape(-1)) for pixels, _ in node.outputs[output]]}
 
     return replay
@@ -140,14 +145,25 @@ def _policy(node: Any) -> None:
     policy.run(node, SETTINGS, make_policy(SETTINGS))
 
 
+def _guided(**settings: Any) -> Callable[[Any], None]:
+    config = replace(SETTINGS, **settings)
+    return lambda node: policy.run(node, config, make_policy(config))
+
+
 def _executor(node: Any) -> None:
     executor.run(node, Settings(clock="rig"))
+
+
+def _smoothed(node: Any) -> None:
+    executor.run(node, Settings(clock="rig", smooth="ruckig"))
+    node.outputs = {"command": node.outputs["command"]}
 
 
 _ASYNC = {"episode": "episode", "plan": "plan", "action_chunk": "action_chunk"}
 _EXECUTOR = {"episode": "episode", "proprio": "proprio", "request": "request", "action_chunk": "action_chunk"}
 _DECODER = {"episode": "episode", "plan": "executed", "chunk": "chunk"}
 _POLICY = {name: name for name in ("episode", "proprio", "request", "frame_front", "frame_wrist")}
+_GUIDED = {**_POLICY, "plan": "executed"}
 
 PROCESSES = {
     "executor": Process(_EXECUTOR, _node(_executor, _EXECUTOR)),
@@ -156,6 +172,9 @@ PROCESSES = {
     "decoder": Process(_DECODER, _node(lambda node: decoder.run(node, Decoding(SETTINGS, make_codec)), _DECODER)),
     "decoder_op": Process(_DECODER, _operator(DecoderOperator)),
     "policy": Process(_POLICY, _node(_policy, _POLICY, _Patient)),
+    "policy_vlash": Process(_GUIDED, _node(_guided(guide="vlash"), _GUIDED, _Patient)),
+    "policy_rtc": Process(_GUIDED, _node(_guided(policy="expert_flow"), _GUIDED, _Patient), 1e-5),
+    "executor_ruckig": Process(_EXECUTOR, _node(_smoothed, _EXECUTOR)),
     "robot_sim": Process({"episode": "episode", "command": "command", "proprio": "proprio"}, _robot, 1e-4),
     "camera_front": Process({"episode": "episode", "scene": "scene"}, _camera("frame_front")),
     "camera_wrist": Process({"episode": "episode", "scene": "scene"}, _camera("frame_wrist")),
@@ -186,6 +205,17 @@ def compared(folder: Path) -> dict[str, Any]:
     assert compare.run(node, replace(SETTINGS, recording=str(RECORDING), out=str(folder))) == ""
     told = json.loads((folder / "compare.json").read_text())
     return {f"{source}.{name}": value for source in ("first", "second") for name, value in told[source].items()}
+
+
+def played() -> Outputs:
+    """What playback sends in lockstep, and what is then commanded."""
+    messages = [(o, unpack(TOPICS[o].message, m.array)) for o, m in recorded() if o in TOPICS]
+    node: Any = as_recorded(messages)
+    with Reader(RECORDING) as reader:
+        timeline = read_timeline(reader)
+    playback.run(node, replace(SETTINGS, clock="rig", speed=0), RECORDING, timeline)
+    found = {topic: node.outputs[topic] for topic in ("proprio", "plan", "request", "chunk", "action_chunk")}
+    return {**found, "command": [pack(command) for command in node.commands]}
 
 
 def figures_moved(process: str, path: Path, said: dict[str, Any]) -> Iterator[str]:

@@ -97,7 +97,7 @@ def test_the_executor_corrects_what_a_chunk_commands_and_nothing_else():
         for cycle in range(12):
             execution.measured(measured(cycle))
             if cycle == 4:
-                execution.chunk(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, line(0, 48).action))
+                execution.chunk(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, line(0, 48).action, -1))
             if seen:
                 execution.seen(features(cycle))
             done = execution.cycle()

@@ -18,7 +18,7 @@ DIFFERENT = {  # graph -> variable -> its default there
     "async_a2c2.yml": {"POLICY": "dp_latent60", "CODEC": "vae"},  # nor an encoder
     **{
         name: {"CLOCK": "rig", "LATENCY_MS": "0"}  # the clock is the recording's
-        for name in ("playback.yml", "compare_open_loop.yml")
+        for name in ("playback.yml", "playback_naive.yml", "playback_sync.yml", "compare_open_loop.yml")
     },
 }
 MODULES = {"rtr-robot-sim": "robot_sim", "rtr-camera-sim": "camera_sim"}
@@ -110,6 +110,13 @@ def test_playback_replaces_robot_and_cameras_and_passes_on_what_the_others_say()
     for node, port, source in played:
         if node in ("scheduler", "policy", "decoder", "executor"):
             assert source == f"playback/{'plan' if port == 'executed' else port}"
+
+
+def test_playback_naive_and_sync_differ_from_playback_as_the_live_graphs_do():
+    played, naive, sync = (edges(f"playback{name}.yml") for name in ("", "_naive", "_sync"))
+    assert played - naive == {("decoder", "executed", "playback/plan")} and naive < played
+    passed_on = {("playback", "chunk_done", "executor/chunk_done"), ("scheduler", "chunk_done", "playback/chunk_done")}
+    assert sync - naive == passed_on and naive < sync
 
 
 def test_comparing_open_loop_is_playback_and_a_second_policy_that_moves_nothing():

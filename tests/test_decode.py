@@ -16,6 +16,7 @@ from operators.settings import Settings
 
 CODEC = DctCodec()
 REFERENCE = np.array([0.4, -0.1, 0.2, 2.2, 1.8, 0.1])
+TOLD = -1, 0, -1, 0, 0  # what a plan says of requests and answers
 
 
 def absolute(n: int = 48, rate_hz: int = 60, shift: float = 0.0) -> np.ndarray:
@@ -26,7 +27,7 @@ def absolute(n: int = 48, rate_hz: int = 60, shift: float = 0.0) -> np.ndarray:
 
 
 def chunk(values: np.ndarray, tick: int = 30, space: str = "action", rate_hz: float = 60, codec: str = "") -> Chunk:
-    return Chunk(4, 0, 0, 4, tick, space, rate_hz, codec, REFERENCE, 0, 9.5, np.asarray(values, np.float32))
+    return Chunk(4, 0, 0, 4, tick, space, rate_hz, codec, REFERENCE, 0, 9.5, np.asarray(values, np.float32), 6, -1, -1)
 
 
 RELATIVE = to_relative(absolute(), REFERENCE)
@@ -149,7 +150,7 @@ def plan_message(start: int, tick: int, left: int = 40) -> Plan:
     old = rows(30, absolute(60, shift=0.003))
     executed, planned = old.between(start, tick), old.between(tick, tick + left)
     owner = np.zeros(len(executed) + len(planned), np.int64)
-    return Plan(0, 0, 0, 0, tick, "playing", executed.action, planned.action, owner)
+    return Plan(0, 0, 0, 0, tick, "playing", executed.action, planned.action, owner, *TOLD)
 
 
 def clock(*times: int):
@@ -200,7 +201,7 @@ def test_the_method_and_the_margin_of_the_settings_are_used():
 def test_before_the_first_chunk_the_plan_is_empty_and_it_only_decodes():
     decoding = Decoding(Settings(), lambda _: CODEC)
     none = np.zeros((0, 10), np.float32)
-    decoding.receive(Plan(0, 0, 0, 0, 0, "holding", none, none, np.zeros(0, np.int64)), int)
+    decoding.receive(Plan(0, 0, 0, 0, 0, "holding", none, none, np.zeros(0, np.int64), *TOLD), int)
     found = decoding.receive(chunk(RELATIVE, tick=0), int)
     assert found is not None and found.tick == 0
     assert np.array_equal(found.action, decode(chunk(RELATIVE), CODEC).action)

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +11,8 @@ import pytest
 from nodes import dora_record_node, dora_replay_node, playback, recorder
 from operators.messages import TOPICS, pack, unpack
 from recordings.drec import Reader
-from recordings.timeline import read_timeline
 from tests import golden
 from tests.replay import replay_node
-from tests.test_playback import Partners
 
 
 @pytest.fixture
@@ -100,13 +97,7 @@ def test_dora_replay_node_sends_the_recording_as_it_is():
 
 def test_playback_sends_the_recording_and_its_partners_command_what_was_accepted(accept, monkeypatch):
     monkeypatch.setattr(playback, "SETTLING_S", 0)
-    messages = [(o, unpack(TOPICS[o].message, m.array)) for o, m in golden.recorded() if o in TOPICS]
-    node: Any = Partners(messages)
-    with Reader(golden.RECORDING) as reader:
-        timeline = read_timeline(reader)
-    playback.run(node, replace(golden.SETTINGS, clock="rig", speed=0), golden.RECORDING, timeline)
-    found = {topic: node.outputs[topic] for topic in ("proprio", "plan", "request", "chunk", "action_chunk")}
-    found["command"] = [pack(command) for command in node.commands]
+    found = golden.played()
     if accept:
         golden.store("playback", found)
     lines = list(golden.differences("playback", found))

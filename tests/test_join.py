@@ -87,15 +87,15 @@ def test_no_number_that_is_none_passes(join, row, column, value):
     pose = Proprio(0, 0, 0, 0, 0, np.zeros(6), POSE, np.zeros(6), np.zeros(6), 0.5)
     execution = Execution(join, slowest=1.0)
     execution.measured(pose)
-    execution.chunk(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, curve(0, 48).action))
+    execution.chunk(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, curve(0, 48).action, -1))
     for _ in range(15):
         execution.cycle()
     before, bad = execution.plan, curve(0, 48, 1).action.copy()
     bad[row, column] = value
     with pytest.raises(ValueError, match="finite"):
-        execution.chunk(ActionChunk(1, 0, 0, 1, 0, 0, 0.0, bad))
+        execution.chunk(ActionChunk(1, 0, 0, 1, 0, 0, 0.0, bad, -1))
     assert execution.plan is before
-    execution.chunk(ActionChunk(2, 0, 0, 2, 0, 0, 0.0, curve(0, 48, 2).action))  # the next is joined as if nothing was
+    execution.chunk(ActionChunk(2, 0, 0, 2, 0, 0, 0.0, curve(0, 48, 2).action, -1))  # the next is joined
     for _ in range(60):
         done = execution.cycle()
         assert done is not None and np.isfinite(done.action).all()

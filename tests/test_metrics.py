@@ -166,7 +166,7 @@ def test_plan_time_is_the_joined_chunks_when_a_real_plan_brakes_or_slows(slowest
         if cycle in (2, 55):  # the second comes long after the first is used up, or nearly so
             plan = plan.receive(chunks[cycle > 2], int(cycle > 2), newest)
         if cycle == 10:
-            plan = plan.request(45, waits=False)
+            plan = plan.request(1, 45, waits=False)
         plan, due = plan.step(slowest)
         builder.add(due.tick, due.planned, plan.executed, plan.owners())
         positions.add(plan.position)

@@ -1,12 +1,20 @@
-"""A mistake in any operator is caught by the golden replay: a sign turned, or a tick too many or too few."""
+"""A mistake in any operator is caught by the golden replay: a sign turned, or a tick too many or too few.
+
+`MUTANTS` and `ELSEWHERE` name every file of operators/ between them: a new one needs a mutant, or a reason why a
+replay of processes cannot reach it and the test that does.
+"""
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+import models.expert_flow
+import nodes._wire
+import nodes.policy
 import operators.codec
 import operators.decode
 import operators.edge
@@ -14,10 +22,13 @@ import operators.execution
 import operators.join
 import operators.metrics
 import operators.open_loop
+import operators.order
 import operators.plan
+import operators.policy
 import operators.schedule
 import simulation.expert_policy
 import simulation.world
+from operators import messages
 from operators.episode_log import PlanTimeBuilder
 from operators.rows import Rows
 from tests import golden
@@ -59,6 +70,39 @@ def of(index: int, change: Callable) -> Callable[[tuple], tuple]:
     return changed
 
 
+def misread(value: Any) -> Any:
+    """Another sign on one axis of the rows and poses of a message."""
+    return turned(value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+
+def miscounted(value: Any) -> Any:
+    """A message whose whole numbers are one too high."""
+    return value + 1 if type(value) is int else value
+
+
+def mirrored(proprio: Any) -> Any:
+    """A measurement with another sign on one axis of the pose."""
+    return proprio._replace(tcp_pose=turned(proprio.tcp_pose))
+
+
+def observed(change: Callable) -> Callable:
+    return lambda observation: observation._replace(proprio=change(observation.proprio))
+
+
+def bound(change: Callable) -> Callable:
+    """A change of the rows that a chunk is bound to, if there are any."""
+    return lambda prefix: prefix and of(0, change)(prefix)
+
+
+def numbered_late(numbers: list[int]) -> list[int]:
+    return [number + 1 for number in numbers]
+
+
+def shown_late(metadata: dict) -> dict:
+    """A picture whose tick is one late."""
+    return {**metadata, "tick": metadata["tick"] + 1}
+
+
 def asked(outcome: tuple) -> tuple:
     """A request whose tick is one late."""
     return outcome[0], outcome[1] and outcome[1]._replace(tick=outcome[1].tick + 1)
@@ -87,19 +131,32 @@ MUTANTS = {
     "episode_log.executed": Mutant(PlanTimeBuilder, "build", (of(0, late), of(1, early)), "evaluator"),
     "execution.chunk": Mutant(operators.execution, "rows", (turned, late, early), "executor"),
     "feed.advance": Mutant(operators.plan, "advance", (of(0, late), of(0, early), of(1, turned)), "executor"),
+    "foresight.rolled_forward": Mutant(operators.policy, "rolled_forward", (mirrored, heard), "policy_vlash"),
+    "frame.metadata": Mutant(nodes._wire, "frame_metadata", (shown_late,), "camera_front"),
     "kinematics.inverse": Mutant(simulation.world, "inverse", (turned,), "robot_sim"),
     "limits.limit": Mutant(operators.execution.Limiter, "limit", (of(1, turned),), "executor"),
+    "messages.read": Mutant(messages, "_value", (misread, miscounted), "decoder"),
     "metrics.jitter": Mutant(operators.metrics, "jitter_ms", (lambda late: -late,), "evaluator"),
     "metrics.overlap": Mutant(operators.metrics, "overlap_difference_mm", (turned,), "evaluator"),
     "open_loop.turns": Mutant(operators.open_loop, "turns", (early,), "compare"),
     "plan.step": Mutant(operators.plan.Plan, "_at", (of(0, turned),), "executor"),
-    "plan.newest": Mutant(operators.join.JOINS, "newest", (turned, early), "executor"),
+    "join.newest": Mutant(operators.join.JOINS, "newest", (turned, early), "executor"),
+    "order.add": Mutant(operators.order.Trail, "add", (of(2, numbered_late),), "playback"),
+    "policy.observe": Mutant(nodes.policy, "observe", (observed(mirrored), observed(heard)), "policy"),
+    "prefix.schedule": Mutant(models.expert_flow, "prefix", (bound(turned), bound(early)), "policy_rtc"),
     "refine": Mutant(operators.decode, "refine", (turned, late, early), "decoder"),
     "rotation.to_absolute": Mutant(operators.decode, "to_absolute", (turned, early), "decoder"),
     "rotation.to_relative": Mutant(operators.codec, "to_relative", (turned, early), "decoder"),
     "rows.since": Mutant(Rows, "since", (turned, late, early), "decoder"),
     "schedule.moving": Mutant(operators.schedule.Schedule, "moving", (asked,), "scheduler"),
     "schedule.delay": Mutant(operators.schedule.Schedule, "_lost", (lambda lost: not lost,), "scheduler"),
+    "smooth.follow": Mutant(operators.execution.Tracker, "follow", (turned,), "executor_ruckig"),
+}
+ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the test that does
+    "correct": ("no process of the golden recording has the edge `features`", "test_correct.py"),
+    "latency": ("it says how long a process waits, which is no message", "test_latency_and_noise.py"),
+    "settings": ("it reads the environment before a process hears anything", "test_settings.py"),
+    "stream": ("no process uses it, only a study", "test_stream.py"),
 }
 CASES = [(name, mistake) for name, mutant in MUTANTS.items() for mistake in range(len(mutant.mistakes))]
 
@@ -109,11 +166,23 @@ def caught(name: str, folder: Any) -> bool:
     try:
         if name == "evaluator":
             return any(golden.figures_moved(name, golden.EVALUATED, golden.evaluated(folder)[0]))
+        if name == "playback":
+            return any(golden.differences(name, golden.played()))
         if name == "compare":
             return any(golden.figures_moved(name, golden.COMPARED, golden.compared(folder)))
         return any(golden.differences(name, golden.outputs(name)))
     except (ValueError, IndexError, AssertionError, KeyError):
         return True  # the mistake does not even get that far
+
+
+def test_every_operator_has_a_mutant_or_a_reason_for_having_none():
+    operators = {path.stem for path in Path(messages.__file__).parent.glob("[a-z]*.py")}
+    mutated = {name.split(".")[0] for name in MUTANTS}
+    processes = {name for name in operators if name.endswith("_op")}  # dora's operators: replayed as they are
+    assert processes <= set(golden.PROCESSES)
+    assert mutated | set(ELSEWHERE) | processes == operators and not mutated & set(ELSEWHERE)
+    for name, (_, test) in ELSEWHERE.items():
+        assert f"operators.{name} import" in (Path(__file__).parent / test).read_text()
 
 
 @pytest.mark.parametrize(("name", "mistake"), CASES)

@@ -135,9 +135,9 @@ def test_the_node_compares_both_policies_at_the_end(recorded, tmp_path, capsys):
         pose = found.measured.tcp_pose[0]
         values = to_relative(found.commanded.since(tick).action[:HORIZON], pose).astype(np.float32)
         about = number, 0, 0, number, tick, "action", 60.0, "", pose, 0, 0.0
-        events += [("first", pack(Chunk(*about, values)))]
+        events += [("first", pack(Chunk(*about, values, -1, -1, -1)))]
         moved = values + np.array([0.001, *[0.0] * 9], np.float32)
-        events += [("second", pack(Chunk(*about, moved)))]
+        events += [("second", pack(Chunk(*about, moved, -1, -1, -1)))]
     config = Settings(recording=str(recorded), out=str(tmp_path))
     assert compare.run(replay_node(events), config) == ""
     told = json.loads((tmp_path / "compare.json").read_text())

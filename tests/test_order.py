@@ -15,12 +15,16 @@ from operators.order import KEPT, Order, Trail
 TOPICS = ("plan", "proprio", "frame_front", "chunk")
 
 
+def turn(columns: tuple) -> Turn:
+    first, topics, numbers, to = columns
+    return Turn(0, 0, 0, first, topics, np.array(numbers), to)
+
+
 def sent(names: list[str]) -> list[tuple[str, int, Turn]]:
     """What goes out: topic, number, and the turn after it."""
     trail, counts, out = Trail(), Counter[str](), []
     for name in names:
-        first, topics, numbers = trail.add(name, counts[name])
-        out.append((name, counts[name], Turn(0, 0, 0, first, topics, np.array(numbers))))
+        out.append((name, counts[name], turn(trail.add(name, counts[name]))))
         counts[name] += 1
     return out
 
@@ -33,8 +37,8 @@ def test_whatever_the_arrival_the_order_is_the_senders(names, chance, data):
     chance.shuffle(arrivals)
     again = [*arrivals, *chance.sample(arrivals, len(arrivals) // 3)]  # some of it is sent twice
     order, taken = Order(heard), []
-    for kind, (topic, number, turn) in again:
-        taken += order.turn(turn) if kind == "turn" else order.hold(topic, number, (topic, number))
+    for kind, (topic, number, said) in again:
+        taken += order.turn(said) if kind == "turn" else order.hold(topic, number, (topic, number))
     assert taken == [(topic, number) for topic, number, _ in messages if topic in heard]
 
 
@@ -52,6 +56,20 @@ def test_what_has_not_come_holds_back_what_follows():
     assert [*order.hold(*plan[:2], "plan again")] == []
 
 
+def test_a_message_can_be_each_receivers_turn_at_another_time():
+    trail = Trail()
+    turns = [turn(trail.add(*entry)) for entry in (("plan", 0, ""), ("plan", 1, "decoder"), ("chunk", 0, ""))]
+    turns += [turn(trail.add("plan", 1, "scheduler")), turn(trail.add("plan", 3, "scheduler"))]
+    taken = {name: [] for name in ("decoder", "scheduler", "policy")}
+    for name, order in ((name, Order({"plan", "chunk"}, name)) for name in taken):
+        held = [("plan", 0), ("plan", 1), ("plan", 2), ("chunk", 0), ("plan", 3)]
+        taken[name] += [each for entry in held for each in order.hold(*entry, entry)]
+        taken[name] += [each for said in turns for each in order.turn(said)]
+    assert taken["decoder"] == [("plan", 0), ("plan", 1), ("chunk", 0)]
+    assert taken["scheduler"] == [("plan", 0), ("chunk", 0), ("plan", 1), ("plan", 3)]  # 2 is nobody's turn
+    assert taken["policy"] == [("plan", 0), ("chunk", 0)]
+
+
 def event(source: str, **record: object) -> dict:
     return {"type": "INPUT", "id": source, "value": pa.array([record]), "metadata": {}}
 
@@ -62,16 +80,16 @@ def test_inputs_are_known_by_their_source_and_others_pass_at_once():
         "turn": {"source": "playback/turn", "queue_size": 1},
         "other": "robot/proprio",
     }
-    ordered = Ordered({"inputs": wired})
+    ordered = Ordered({"inputs": wired}, "decoder")
     assert [*ordered.take({"type": "STOP"})] == [{"type": "STOP"}]
     assert [*ordered.take(event("other", seq=5))] == [event("other", seq=5)]
-    plan, ((_, _, turn),) = event("executed", seq=0), sent(["plan"])
+    plan, ((_, _, said),) = event("executed", seq=0), sent(["plan"])
     assert [*ordered.take(plan)] == []
-    assert [*ordered.take({"type": "INPUT", "id": "turn", "value": pack(turn), "metadata": {}})] == [plan]
+    assert [*ordered.take({"type": "INPUT", "id": "turn", "value": pack(said), "metadata": {}})] == [plan]
 
 
 def test_a_bad_turn_is_left_to_the_edge():
-    ordered = Ordered({"inputs": {"turn": "playback/turn"}})
+    ordered = Ordered({"inputs": {"turn": "playback/turn"}}, "decoder")
     assert [*ordered.take(event("turn", seq=1))] == [event("turn", seq=1)]
     with pytest.raises(KeyError):
-        Ordered({"inputs": {}})
+        Ordered({"inputs": {}}, "decoder")

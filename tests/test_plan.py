@@ -113,7 +113,7 @@ def play(arrivals: list[Arrival], join: Join, held: bool, start: int = 0, refini
     plan = replace(hold(START), rows=rows(start - 1, START[None]), position=start - 1.0)
     for number, arrival in enumerate(arrivals):
         if held:
-            plan = plan.request(arrival.due_in, waits=False)
+            plan = plan.request(number, arrival.due_in, waits=False)
         while plan.next_tick < arrival.tick:
             plan = step(plan, arrival.slowest if held else 1.0)
         for _ in range(arrival.held if held else 0):
@@ -301,12 +301,12 @@ def test_a_chunk_that_comes_while_braking_is_played_without_standing():
 
 
 def test_in_sync_standing_is_waiting_until_the_chunk_comes():
-    plan = hold(START).request(8, waits=True)
+    plan = hold(START).request(0, 8, waits=True)
     plan, commanded = run(plan, 5)
     assert {due.state for due in commanded} == {"waiting"}
     plan, commanded = run(plan.receive(line(0, 48), 0, newest), 20)
     assert {due.state for due in commanded} == {"playing"}
-    _, commanded = run(plan.request(8, waits=False), 90)
+    _, commanded = run(plan.request(0, 8, waits=False), 90)
     assert commanded[-1].state == "holding"
 
 
@@ -333,19 +333,38 @@ def slowed(plan: Plan, cycles: int) -> tuple[Plan, list[float]]:
 
 
 def test_a_chunk_that_is_expected_late_slows_the_robot_within_bounds():
-    plan, rates = slowed(at_full_rate().request(60, waits=False), 40)
+    plan, rates = slowed(at_full_rate().request(1, 60, waits=False), 40)
     assert min(rates) >= 0.4 and max(rates[5:]) < 1
     # As slow chunks must be expected again, the robot stays slow, and is fast again once they are not.
     plan, rates = slowed(plan.receive(line(plan.next_tick - 5, 48), 1, newest), 12)
     assert max(rates) < 1 and plan.due_in is None
-    plan, _ = slowed(plan.request(8, waits=False), 15)
+    plan, _ = slowed(plan.request(2, 8, waits=False), 15)
     assert plan.rate == 1
 
 
 def test_slowing_down_is_for_async_and_can_be_forbidden():
-    assert slowed(at_full_rate().request(60, waits=True), 3)[1] == [1, 1, 1]
-    fast, _ = run(at_full_rate().request(60, waits=False), 10)  # slowest = 1
+    assert slowed(at_full_rate().request(1, 60, waits=True), 3)[1] == [1, 1, 1]
+    fast, _ = run(at_full_rate().request(1, 60, waits=False), 10)  # slowest = 1
     assert fast.rate == 1
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_requests_and_chunks_of_one_cycle_may_come_in_any_order(number):
+    """The answer to this request or to the one before; it is expected only as long as it has not come."""
+    before = at_full_rate().request(1, 60, waits=False)
+    chunk = line(before.next_tick - 5, 48)
+    left = before.request(number, 40, waits=False).receive(chunk, 1, newest).step(0.4)[0]
+    right = before.receive(chunk, 1, newest).request(number, 40, waits=False).step(0.4)[0]
+    assert (left.rate, left.position, left.due_in) == (right.rate, right.position, right.due_in)
+    assert (left.due_in is None) == (number == 1)
+    assert (left.asked, left.asked_age, left.answered, left.answered_age) == (number, 0, 1, 0)
+
+
+def test_a_refused_chunk_is_an_answer_too():
+    plan = at_full_rate().request(1, 60, waits=False)
+    answered = plan.answer(1).step()[0]
+    assert answered.due_in is None and answered.answered == 1 and answered.newest_chunk == 0
+    assert answered.step()[0].answered_age == 1 and answered.answer(0).answered == 1
 
 
 def test_the_horizon_counts_from_the_observation():

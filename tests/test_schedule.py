@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from operators.feed import STOPPING_ROWS
 from operators.join import newest
-from operators.messages import ActionChunk, ChunkDone, Episode, Plan
+from operators.messages import ChunkDone, Episode, Plan
 from operators.plan import hold
 from operators.rotation import action_from_pose
 from operators.rows import rows
@@ -136,36 +136,54 @@ def test_the_expected_delay_is_one_that_was_measured_with_a_tenth_of_the_weight_
 # --- Messages -----------------------------------------------------------------------------------------------------
 
 
-def plan_message(cycle: int, tick: int, planned: int) -> Plan:
-    return Plan(0, 0, 0, cycle, tick, "playing", NONE, np.zeros((planned, 10), np.float32), np.zeros(planned, np.int64))
+def plan_message(cycle: int, tick: int, planned: int, answered: int = -1) -> Plan:
+    rows, owner = np.zeros((planned, 10), np.float32), np.full(planned, answered)
+    return Plan(cycle, 0, 0, cycle, tick, "playing", NONE, rows, owner, -1, 0, answered, 0, 0)
 
 
 def test_async_listens_to_plans_and_sync_to_chunk_done():
     done = ChunkDone(0, 0, 0, -1, 12)
     eager, patient = Scheduling(Settings(), sync=False), Scheduling(Settings(), sync=True)
-    assert eager.receive(done) is None and eager.receive(plan_message(3, 0, 0)) == Ask(0, 0, 8, False)
-    assert patient.receive(plan_message(3, 5, 0)) is None and patient.receive(done) == Ask(0, 5, 8, True)
+    assert eager.receive(done) is None and eager.receive(plan_message(3, 0, 0)) == Ask(0, 0, 8, False, plan=3)
+    assert patient.receive(plan_message(3, 5, 0)) is None and patient.receive(done) == Ask(0, 5, 8, True, plan=3)
 
 
 def test_settings_reach_the_schedule():
     scheduling = Scheduling(Settings(execution_horizon=10, settle=2, request_timeout_ms=500), sync=False)
     assert scheduling.receive(plan_message(0, 0, 0)) and scheduling.receive(plan_message(29, 0, 0)) is None
-    assert scheduling.receive(plan_message(30, 0, 0)) == Ask(1, 0, 8, False)  # 500 ms are 30 cycles
-    scheduling.receive(ActionChunk(0, 0, 0, 1, 0, 0, 0.0, NONE))
-    assert scheduling.expected_delay == 8 and scheduling.receive(plan_message(31, 9, ENOUGH)) is None
-    assert scheduling.receive(plan_message(32, 10, ENOUGH)) is not None
+    assert scheduling.receive(plan_message(30, 0, 0)) == Ask(1, 0, 8, False, plan=30)  # 500 ms are 30 cycles
+    assert scheduling.receive(plan_message(31, 9, ENOUGH, answered=1)) is None and scheduling.expected_delay == 8
+    assert scheduling.receive(plan_message(32, 10, ENOUGH, answered=1)) is not None
     patient = Scheduling(Settings(settle=2), sync=True)
+    patient.receive(plan_message(0, 0, 0))
     assert patient.receive(ChunkDone(0, 0, 0, -1, 1)) is None and patient.receive(ChunkDone(0, 0, 0, -1, 2))
 
 
 def test_an_episode_makes_a_fresh_start():
     scheduling = Scheduling(Settings(), sync=False)
     scheduling.receive(plan_message(3, 0, 0))
-    scheduling.receive(plan_message(53, 0, 0))
-    scheduling.receive(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, NONE))
+    scheduling.receive(plan_message(54, 0, 60, answered=0))
     assert scheduling.expected_delay == 50
     scheduling.receive(Episode(0, 1, 0, "start", 1, "write_board", "random", "", False))
-    assert scheduling.expected_delay == 8 and scheduling.receive(plan_message(1, 0, 0)) == Ask(0, 0, 8, False)
+    assert scheduling.expected_delay == 8 and scheduling.receive(plan_message(1, 0, 0)) == Ask(0, 0, 8, False, plan=1)
+
+
+def test_it_asks_once_however_messages_overtake_each_other():
+    scheduling = Scheduling(Settings(), sync=False)
+    scheduling.receive(plan_message(0, 0, 0))
+    assert scheduling.receive(plan_message(9, 0, 0)) is None  # the chunk is at the executor, its plan is not here
+    assert scheduling.receive(plan_message(10, 1, 47, answered=0)) is None
+    patient = Scheduling(Settings(), sync=True)
+    patient.receive(plan_message(0, 0, 0))
+    assert patient.receive(ChunkDone(0, 0, 0, -1, 12)) and patient.receive(plan_message(9, 0, 48, answered=0)) is None
+    assert patient.receive(ChunkDone(8, 0, 0, -1, 20)) is None  # from before that chunk came
+
+
+def test_a_chunk_the_executor_refuses_is_asked_for_again_at_once():
+    scheduling = Scheduling(Settings(), sync=False)
+    assert scheduling.receive(plan_message(0, 0, 0)) and scheduling.receive(plan_message(8, 0, 0)) is None
+    again = scheduling.receive(plan_message(9, 0, 0, answered=0))  # it came in, but there is nothing to play
+    assert again is not None and again.chunk_id == 1
 
 
 # --- Scheduler and plan together ----------------------------------------------------------------------------------
@@ -182,16 +200,15 @@ def run(delay: Callable[[int], int], cycles: int, slowest: float = 0.4) -> tuple
             chunk_id, t0 = coming.pop(cycle)
             action = np.repeat(START[None], 48, 0)
             action[:, 1] = 1e-3 * np.arange(t0, t0 + 48)
-            scheduling.receive(ActionChunk(0, 0, 0, chunk_id, t0, t0, 0.0, action))
             plan = plan.receive(rows(t0, action), chunk_id, newest)
         plan, due = plan.step(slowest)
         states.append(due.state)
         ticks.append(due.tick)
         # The path is the line, at whatever speed: y = 1 mm a tick.
         assert due.tick < 0 or due.planned[1] == pytest.approx(1e-3 * plan.position, abs=1e-6)
-        ask = scheduling.receive(plan_message(cycle, plan.next_tick, len(plan.planned)))
+        ask = scheduling.receive(plan_message(cycle, plan.next_tick, len(plan.planned), plan.answered))
         if ask:
-            plan = plan.request(ask.expected_delay, ask.waits)
+            plan = plan.request(ask.chunk_id, ask.expected_delay, ask.waits)
             requests.append(cycle)
             coming[cycle + 1 + delay(ask.chunk_id)] = ask.chunk_id, plan.next_tick
     return states, ticks, requests

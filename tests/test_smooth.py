@@ -80,7 +80,7 @@ def test_it_is_the_last_stage_before_the_limits_and_begins_again_with_each_episo
     for _ in range(2):
         execution.restart()
         execution.measured(Proprio(0, 0, 0, 0, 0, np.zeros(6), POSE, np.zeros(6), np.zeros(6), 0.5))
-        execution.chunk(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, swing(48)))
+        execution.chunk(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, swing(48), -1))
         done = [execution.cycle() for _ in range(40)]
         assert all(cycle is not None and cycle.clamped == 0 for cycle in done)
         away = [np.abs(cycle.action - cycle.due.planned).max() for cycle in done if cycle]
