@@ -17,6 +17,7 @@ from operators.episode_log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycl
 from operators.execution import Execution
 from operators.frame import Frame
 from operators.join import JOINS
+from operators.kinematics import Unreachable
 from operators.messages import (
     HZ,
     ActionChunk,
@@ -153,13 +154,20 @@ class _Episode:
         about = due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id
         self.commands.append(Command(*header, self.cycle, *about))
         self.listen("command", self.commands[-1])
-        self.measured = self.rig.world.step(done.action)
+        self._move(done.action)
         self.judge.update(self.cycle / HZ, self.measured, self.rig.world.ink)
         self.tick = due.tick + 1
         self.proprio.append(self._proprio())
         self._ask(Plan(*header, self.cycle, *done.told()))
         if plan.stood and not len(plan.planned):
             self._ask(ChunkDone(*header, plan.newest_chunk, plan.stood))
+
+    def _move(self, action: np.ndarray) -> None:
+        """As the simulated robot does, which stands where it cannot go."""
+        try:
+            self.measured = self.rig.world.step(action)
+        except Unreachable as error:
+            self.faults.append((self.cycle * PERIOD_NS, "robot", "unreachable", str(error)))
 
     def _look(self) -> None:
         """What a correction head is told of the pictures."""

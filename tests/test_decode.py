@@ -159,7 +159,7 @@ def clock(*times: int):
 
 
 def test_without_executed_rows_it_only_decodes():
-    decoding = Decoding(Settings(), lambda name: {"dct": CODEC}[name])
+    decoding = Decoding(Settings(codec="dct"), lambda name: {"dct": CODEC}[name])
     found = decoding.receive(chunk(RELATIVE), clock(1_000_000, 3_500_000))
     assert found is not None and found[:4] == Decoded(4, 30, 30, 2.5, NotImplemented)[:4]
     assert np.array_equal(found.action, decode(chunk(RELATIVE), CODEC).action)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from operators.kinematics import Unreachable
 from operators.metrics import episode_metrics
 from operators.settings import Settings
 from studies.evaluate import Evaluate, delay_cycles, evaluate
@@ -71,6 +72,21 @@ def test_a_lost_chunk_is_asked_for_again():
         0, SEED, lambda chunk: 10**6 if chunk == 3 else 8
     )
     assert log.score["done"] and 3 not in [chunk.chunk_id for chunk in log.chunks]
+
+
+def test_where_the_arm_cannot_go_it_stands_and_says_so(monkeypatch):
+    rig = Lockstep(Settings(**EXPERT, time_limit_s=1), "async_rtr")
+    step, bad = rig.world.step, []
+
+    def short(action):
+        if len(bad) < 5:
+            bad.append(action)
+            raise Unreachable("expected a pose within reach of the guess")
+        return step(action)
+
+    monkeypatch.setattr(rig.world, "step", short)
+    log = rig.run(0, SEED, lambda chunk: 8)
+    assert [fault[1:3] for fault in log.faults] == [("robot", "unreachable")] * 5 and len(log.cycles.tick) == 60
 
 
 def test_sent_equals_planned_for_the_expert_without_noise():

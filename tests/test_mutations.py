@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-import models.expert_flow
+import models.guidance
 import nodes._wire
 import nodes.policy
 import operators.codec
@@ -143,7 +143,7 @@ MUTANTS = {
     "join.newest": Mutant(operators.join.JOINS, "newest", (turned, early), "executor"),
     "order.add": Mutant(operators.order.Trail, "add", (of(2, numbered_late),), "playback"),
     "policy.observe": Mutant(nodes.policy, "observe", (observed(mirrored), observed(heard)), "policy"),
-    "prefix.schedule": Mutant(models.expert_flow, "prefix", (bound(turned), bound(early)), "policy_rtc"),
+    "prefix.schedule": Mutant(models.guidance, "prefix", (bound(turned), bound(early)), "policy_rtc"),
     "refine": Mutant(operators.decode, "refine", (turned, late, early), "decoder"),
     "rotation.to_absolute": Mutant(operators.decode, "to_absolute", (turned, early), "decoder"),
     "rotation.to_relative": Mutant(operators.codec, "to_relative", (turned, early), "decoder"),
