@@ -82,11 +82,17 @@ class Playback(Lockstep):
         begun, first = time.monotonic_ns(), None
         for offset_ns, topic, content in self._samples(reader, PLAYED):
             first = offset_ns if first is None else first
-            self._relay_until(begun + round((offset_ns - first) / self.config.speed))
-            if topic == "proprio":
-                begun += self._go_on(unpack(Proprio, migrated("proprio", content.array)))
-            else:
+            due = round((offset_ns - first) / self.config.speed)
+            if topic != "proprio":
+                self._relay_until(begun + due)
                 self._picture(topic, content)
+                continue
+            proprio = unpack(Proprio, migrated("proprio", content.array))
+            if proprio.tick + 1 < self.reached:  # the recorded robot stood longer than this run's
+                begun = time.monotonic_ns() - due
+                continue
+            self._relay_until(begun + due)
+            begun += self._go_on(proprio)
         self._relay_until(time.monotonic_ns() + 100_000_000)
 
     def _samples(self, reader: Reader, topics: tuple[str, ...]) -> Iterator[tuple[int, str, Message]]:

@@ -17,6 +17,7 @@ from operators.messages import Episode, Plan, Proprio, Request, Turn
 from operators.policy import Observation, Policy, check_features, check_guide, observe, state_in_pictures
 from operators.settings import Settings
 
+FIRST_PICTURES_NS = 3_000_000_000  # a request waits so long for cameras that have just been started
 RECENT = 32  # states kept to find the one a picture shows
 INPUTS = {
     "frame_front": Frame,
@@ -95,10 +96,14 @@ class Seen:
     def take(self, now_ns: int) -> tuple[Episode, Request, Observation] | None:
         """The job for the worker if there is one; its request is then answered.
 
+        Before an episode's first pictures a request waits: refused, it would be asked again only seconds later.
+
         Raises:
             ValueError: a frame it needs is missing or too old; the request is refused.
         """
         if self.episode is None or self.request is None or not self.recent:
+            return None
+        if set(self._cameras) - set(self.frames) and 0 <= now_ns - self.request.t_ns < FIRST_PICTURES_NS:
             return None
         request, self.request = self.request, None
         for camera in self._cameras:
