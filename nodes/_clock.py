@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 SPIN_NS = 300_000  # sleep wakes up late by about this much: the rest is waited for awake
 EXECUTOR, ROBOT, DECODER = 60, 50, 40  # priorities: the higher goes first
+POLICY = 20  # before those who draw and watch: a chunk that takes 50 ms of computation took 300 ms among them
 
 
 def realtime(priority: int) -> bool:

@@ -9,6 +9,7 @@ from threading import Event
 from dora import Node
 
 from models.registry import make_policy
+from nodes._clock import POLICY, realtime
 from nodes._encoding import Encoding
 from nodes._wire import Wire, settings
 from operators.frame import Frame
@@ -17,7 +18,7 @@ from operators.messages import Episode, Plan, Proprio, Request, Turn
 from operators.policy import Observation, Policy, check_features, check_guide, observe, state_in_pictures
 from operators.settings import Settings
 
-FIRST_PICTURES_NS = 3_000_000_000  # a request waits so long for cameras that have just been started
+FRESH_NS = 2_000_000_000  # a request waits so long for pictures that are missing or too old
 RECENT = 32  # states kept to find the one a picture shows
 INPUTS = {
     "frame_front": Frame,
@@ -52,6 +53,7 @@ def run(node: Node, config: Settings, policy: Policy) -> None:
     except ValueError as error:
         sys.exit(str(error))
     encoding = Encoding(wire, policy) if encodes else None
+    realtime(POLICY)
     seen, inference = Seen(policy.cameras, config), Inference(wire, config, policy)
     with ThreadPoolExecutor(max_workers=1) as worker:
         running: Future | None = None
@@ -75,6 +77,7 @@ class Seen:
 
     def __init__(self, cameras: tuple[str, ...], config: Settings):
         self._cameras, self._stale_ms, self._guide = cameras, config.stale_ms, config.guide
+        self._patience_ns = FRESH_NS if config.clock == "own" else 0  # the time of a recording may stand still
         self._clear(None)
 
     def receive(self, source: str, message: object) -> None:
@@ -83,7 +86,7 @@ class Seen:
         elif isinstance(message, Proprio):
             self.recent.append(message)
         elif isinstance(message, Request):
-            self.request = message
+            self.request, self._since_ns = message, None
         elif isinstance(message, Plan):
             self.plan = message
         elif isinstance(message, Frame):
@@ -96,25 +99,30 @@ class Seen:
     def take(self, now_ns: int) -> tuple[Episode, Request, Observation] | None:
         """The job for the worker if there is one; its request is then answered.
 
-        Before an episode's first pictures a request waits: refused, it would be asked again only seconds later.
+        It waits a while for pictures that are not there yet or too old: refused, it would be asked again seconds later.
 
         Raises:
             ValueError: a frame it needs is missing or too old; the request is refused.
         """
         if self.episode is None or self.request is None or not self.recent:
             return None
-        if set(self._cameras) - set(self.frames) and 0 <= now_ns - self.request.t_ns < FIRST_PICTURES_NS:
+        self._since_ns = now_ns if self._since_ns is None else self._since_ns
+        old = next((camera for camera in self._cameras if self._age_ms(camera, now_ns) > self._stale_ms), None)
+        if old and now_ns - self._since_ns < self._patience_ns:
             return None
         request, self.request = self.request, None
-        for camera in self._cameras:
-            age_ms = (now_ns - self.frames[camera].t_ns) / 1e6 if camera in self.frames else float("inf")
-            if age_ms > self._stale_ms:
-                raise ValueError(f"expected a frame of {camera} under {self._stale_ms:.0f} ms old, got {age_ms:.0f} ms")
+        if old:
+            age_ms = self._age_ms(old, now_ns)
+            raise ValueError(f"expected a frame of {old} under {self._stale_ms:.0f} ms old, got {age_ms:.0f} ms")
         state = state_in_pictures(self.recent, {camera: self.frames[camera] for camera in self._cameras})
         return self.episode, request, observe(request, state, dict(self.frames), self.plan, self._guide)
 
+    def _age_ms(self, camera: str, now_ns: int) -> float:
+        return (now_ns - self.frames[camera].t_ns) / 1e6 if camera in self.frames else float("inf")
+
     def _clear(self, episode: Episode | None) -> None:
         self.episode, self.request, self.plan = episode, None, None
+        self._since_ns: int | None = None  # when the request was first looked at
         self.recent: deque[Proprio] = deque(maxlen=RECENT)
         self.frames: dict[str, Frame] = {}
 

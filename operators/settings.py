@@ -41,7 +41,9 @@ class Settings:
     )
     latency_ms: float = _variable(100.0, "policy", "time from request to chunk at least")
     latency_trace: str = _variable("constant", "policy", "how that time varies", TRACES)
-    stale_ms: float = _variable(200.0, "policy", "a frame older than this refuses the request")
+    stale_ms: float = _variable(
+        200.0, "policy", "a frame older than this is not used: the request waits for a newer one, 2 s at most"
+    )
     codec: str = _variable("vae", "policy, decoder", "of latents, and what refine passes chunks through", CODECS)
     refine_codec: str = _variable("", "decoder", "what refine uses in the place of CODEC; empty = CODEC", ("", *CODECS))
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
