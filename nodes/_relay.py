@@ -90,16 +90,19 @@ class Relay:
     def _pass(self, output: str, message: tuple, to: tuple[str, ...] = ALL) -> None:
         self.sender.send(output, pack(message), to=to)
 
-    def _heard(self, timeout: float = 0.1) -> Iterator[tuple[str, Any]]:
+    def _heard(self, coming: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         """What comes; episodes are passed on at once."""
-        for source, message in self.wire.messages(timeout):
+        for source, message in coming:
             if isinstance(message, Episode):
                 self._pass("episode", message)
             yield source, message
 
     def _relay_until(self, due_ns: int) -> None:
+        """Pass on what comes until then; if that is over already, what has come."""
         while self.wire.open and (left := due_ns - time.monotonic_ns()) > 0:
-            self._relay(left / 1e9)
+            self._relay(*next(self._heard(self.wire.messages(left / 1e9)), ("", None)))
+        for source, message in self._heard(self.wire.drain()):
+            self._relay(source, message)
 
     def _hold(self, tick: int) -> int:
         """The recording does not run ahead of the plan, whose rows are due at its ticks; how long it waited [ns]."""
@@ -120,8 +123,7 @@ class Relay:
                 self.measure_again()
         return time.monotonic_ns() - begun
 
-    def _relay(self, timeout: float) -> None:
-        source, message = next(self._heard(timeout), ("", None))
+    def _relay(self, source: str, message: Any) -> None:
         if isinstance(message, Plan):
             self.reached = message.tick
         if isinstance(message, Request):

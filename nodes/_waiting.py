@@ -64,7 +64,7 @@ class Waiting(Relay):
             return self._inbox.pop(kind)
         if kind in LOST_NS and self._inbox.pop(Fault, None):
             return None
-        for _, message in self._heard():
+        for _, message in self._heard(self.wire.messages()):
             if isinstance(message, kind):
                 return message
             if (isinstance(message, Fault) and kind in LOST_NS) or time.monotonic_ns() - begun > LOST_NS.get(

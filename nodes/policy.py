@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 
@@ -11,15 +10,14 @@ from dora import Node
 from models.registry import make_policy
 from nodes._clock import POLICY, realtime
 from nodes._encoding import Encoding
+from nodes._seen import Seen
 from nodes._wire import Wire, settings
 from operators.frame import Frame
 from operators.latency import latency_ms
 from operators.messages import Episode, Plan, Proprio, Request, Turn
-from operators.policy import Observation, Policy, check_features, check_guide, observe, state_in_pictures
+from operators.policy import Observation, Policy, check_features, check_guide
 from operators.settings import Settings
 
-FRESH_NS = 2_000_000_000  # a request waits so long for pictures that are missing or too old
-RECENT = 32  # states kept to find the one a picture shows
 INPUTS = {
     "frame_front": Frame,
     "frame_wrist": Frame,
@@ -70,61 +68,6 @@ def run(node: Node, config: Settings, policy: Policy) -> None:
         inference.stopping.set()
         if encoding:
             encoding.close()
-
-
-class Seen:
-    """The newest of every input; of requests that wait for the worker, only the newest."""
-
-    def __init__(self, cameras: tuple[str, ...], config: Settings):
-        self._cameras, self._stale_ms, self._guide = cameras, config.stale_ms, config.guide
-        self._patience_ns = FRESH_NS if config.clock == "own" else 0  # the time of a recording may stand still
-        self._clear(None)
-
-    def receive(self, source: str, message: object) -> None:
-        if isinstance(message, Episode):
-            self._clear(message if message.phase == "start" else None)
-        elif isinstance(message, Proprio):
-            self.recent.append(message)
-        elif isinstance(message, Request):
-            self.request, self._since_ns = message, None
-        elif isinstance(message, Plan):
-            self.plan = message
-        elif isinstance(message, Frame):
-            self.frames[source.removeprefix("frame_")] = message
-
-    def now_ns(self, clock: str) -> int:
-        """The time against which frames are old: in a recording that of the newest measurement."""
-        return self.recent[-1].t_ns if clock == "rig" and self.recent else time.monotonic_ns()
-
-    def take(self, now_ns: int) -> tuple[Episode, Request, Observation] | None:
-        """The job for the worker if there is one; its request is then answered.
-
-        It waits a while for pictures that are not there yet or too old: refused, it would be asked again seconds later.
-
-        Raises:
-            ValueError: a frame it needs is missing or too old; the request is refused.
-        """
-        if self.episode is None or self.request is None or not self.recent:
-            return None
-        self._since_ns = now_ns if self._since_ns is None else self._since_ns
-        old = next((camera for camera in self._cameras if self._age_ms(camera, now_ns) > self._stale_ms), None)
-        if old and now_ns - self._since_ns < self._patience_ns:
-            return None
-        request, self.request = self.request, None
-        if old:
-            age_ms = self._age_ms(old, now_ns)
-            raise ValueError(f"expected a frame of {old} under {self._stale_ms:.0f} ms old, got {age_ms:.0f} ms")
-        state = state_in_pictures(self.recent, {camera: self.frames[camera] for camera in self._cameras})
-        return self.episode, request, observe(request, state, dict(self.frames), self.plan, self._guide)
-
-    def _age_ms(self, camera: str, now_ns: int) -> float:
-        return (now_ns - self.frames[camera].t_ns) / 1e6 if camera in self.frames else float("inf")
-
-    def _clear(self, episode: Episode | None) -> None:
-        self.episode, self.request, self.plan = episode, None, None
-        self._since_ns: int | None = None  # when the request was first looked at
-        self.recent: deque[Proprio] = deque(maxlen=RECENT)
-        self.frames: dict[str, Frame] = {}
 
 
 class Inference:

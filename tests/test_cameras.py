@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from nodes import camera_sim
+from nodes._seen import Seen
 from operators.edge import Edge
 from operators.frame import Frame, frame_metadata, read_frame
 from operators.messages import BadMessage, pack
@@ -72,8 +73,6 @@ def test_the_state_is_that_of_the_tick_the_older_picture_shows():
 
 
 def test_a_policy_that_needs_frames_refuses_stale_ones():
-    from nodes.policy import Seen
-
     messages = episode_messages("async_rtr")
     seen = Seen(("front",), Settings(stale_ms=200))
     for topic in ("episode", "proprio", "request"):

@@ -20,7 +20,7 @@ from recordings.timeline import NEVER, Course, read_timeline
 from tests.graphs import ROOT, run
 from tests.live import SETTINGS, START, Live, answer, decoder
 from tests.partners import Partners, as_recorded
-from tests.replay import EXPERT, assert_same, episode_messages, frame_event, replay_node, sent, told
+from tests.replay import EXPERT, Mock, assert_same, episode_messages, frame_event, replay_node, sent, told
 
 NODES = {"proprio": "robot", "plan": "executor", "command": "executor", "chunk_done": "executor"}
 NODES |= {"request": "scheduler", "chunk": "policy", "action_chunk": "decoder", "episode": "evaluator"}
@@ -159,6 +159,46 @@ def test_lockstep_commands_are_those_of_a_live_run_whatever_came_late_or_not_at_
     recorded = told(live, "command")
     assert len({command.chunk_id for command in recorded}) > 3
     assert_same([played[command.cycle] for command in recorded], recorded)
+
+
+class Sooner(Mock):
+    """An executor whose plan moves on with every measurement from the tenth on."""
+
+    def __init__(self, start, plan):
+        wired = {name: f"other/{name}" for name in playback.INPUTS if name != "chunk_done"}
+        super().__init__([], node_config={"inputs": wired})
+        self.coming, self.plan, self.behind = [("episode", start)], plan, []
+
+    def next(self, timeout=None):
+        quiet = None if "score" in self.outputs else {"type": "TIMEOUT"}
+        return next(iter(self.drain(few=1)), quiet)
+
+    def drain(self, few=None):
+        taken, self.coming = self.coming[:few], self.coming[few:] if few else []
+        return [{"type": "INPUT", "id": name, "value": pack(message), "metadata": {}} for name, message in taken]
+
+    def send_output(self, output_id, data, metadata=None):
+        super().send_output(output_id, data, metadata)
+        if output_id == "proprio":
+            self.behind.append(self.plan.tick - sent(self, "proprio")[-1].tick)
+            number = len(self.behind)
+            self.plan = self.plan._replace(seq=number, cycle=number, tick=max(number - 10, 0))
+            self.coming.append(("plan", self.plan))
+
+
+def test_at_its_pace_what_the_recorded_robot_stood_longer_is_passed_over(tmp_path, at_once):
+    messages = episode_messages("async_rtr")
+    start, first, plan = (told(messages, topic)[0] for topic in ("episode", "proprio", "plan"))
+    writer, node = Writer(tmp_path / "x.drec", ""), cast(Any, Sooner(start, plan._replace(tick=0)))
+    for cycle in range(400):  # it stands for 300, then it moves on
+        proprio = first._replace(seq=cycle, cycle=cycle, t_ns=cycle * 10**9 // 60, tick=max(cycle - 300, 0))
+        writer.write("robot", "proprio", proprio.t_ns, encode("robot", "proprio", pack(proprio), {}))
+    writer.close()
+    with Reader(tmp_path / "x.drec") as reader:
+        timeline = read_timeline(reader)
+    playback.run(node, Settings(**EXPERT, clock="rig", speed=16), tmp_path / "x.drec", timeline)
+    assert sent(node, "proprio")[-1].tick == 99 and len(node.behind) < 130
+    assert max(node.behind) <= 2
 
 
 def test_a_chunk_waits_for_its_recorded_tick_or_that_of_delay(tmp_path, at_once):
