@@ -37,7 +37,7 @@ class TrainVision:
     """Train the picture encoder that every learned policy uses."""
 
     data: tuple[Path, ...] = (Path("datasets/write_board"),)
-    steps: int = 7000
+    steps: int = 6600
     batch: int = 256
     rate: float = 0.02
     """Of Muon."""
@@ -51,7 +51,7 @@ class TrainVision:
     """Of this piece; the next run goes on."""
     bfloat16: bool = True
     """Compute in it: twice as fast on a processor that can, much slower on others."""
-    threads: int = 1
+    threads: int = 2
     """Of the network; another one prepares the pictures."""
     out: Path = FOLDER
     state: Path = Path("out/training")

@@ -39,6 +39,7 @@ SHOWN = (
     "smooth",
     "guide",
 )
+SETTLING_S = 1.0  # while processes find each other dora loses messages, of which a recording is to lack none
 AGAIN_NS = 500_000_000  # a start is sent again until the robot has answered it
 
 
@@ -53,6 +54,8 @@ def run(node: Node, config: Settings) -> int:
     (out / "trace").mkdir(parents=True, exist_ok=True)
     about = {**describe(node.dataflow_descriptor()), **{name: getattr(config, name) for name in SHOWN}}
     logs: list[EpisodeLog] = []
+    if config.record:
+        time.sleep(SETTLING_S)
     for number in range(config.episodes):
         log = Session(wire, config, out, about, number).run()
         if log is None:

@@ -217,6 +217,6 @@ def test_an_episode_without_anything_is_reported_too(tmp_path):
 
 
 def test_many_episodes_keep_the_page_small(tmp_path, monkeypatch):
-    monkeypatch.setattr("recordings.report.DETAIL_BYTES", 10_000)
+    monkeypatch.setattr("recordings.page.DETAIL_BYTES", 10_000)
     write_report([an_episode(20000 + i, ticks=48) for i in range(2)], tmp_path)
     assert "not drawn here: 1." in (tmp_path / "report.html").read_text()
