@@ -1,4 +1,4 @@
-"""`rtr collect`: the expert's demonstrations as a data set, with its returns after pushes."""
+"""`rtr collect`: demonstrations as a data set: the expert's, with its returns after pushes, or a policy's, labelled."""
 
 import json
 import os
@@ -14,7 +14,9 @@ from time import monotonic
 import numpy as np
 from rich.progress import track
 
+from models.registry import policy_class
 from operators.messages import HZ
+from operators.settings import Settings
 from recordings.dataset import Dataset, Feature, feature
 from recordings.dataset_writer import Prepared, Writer, prepare
 from recordings.features import TASK_TEXTS
@@ -23,13 +25,15 @@ from simulation.renderer import CAMERAS, Renderer
 from simulation.tasks import make_task
 from simulation.world import World
 from studies.demonstration import Demonstration, Disturbances
+from studies.driven import Driven
+from studies.lockstep import Lockstep
 
 COLLECTING_SEEDS = range(10_000)  # 10 000-19 999 tune, 20 000 and up evaluate
 
 
 @dataclass(frozen=True)
 class Collect:
-    """Collect the expert's demonstrations, with pushes and its returns. The same command goes on where it was."""
+    """Collect demonstrations of the expert, with pushes and its returns. The same command goes on where it was."""
 
     task: str = "write_board"
     episodes: int = 500
@@ -37,6 +41,8 @@ class Collect:
     """Of the first episode; the next has the next. Below 10000: higher ones tune and evaluate."""
     out: Path = Path("datasets/write_board")
     targets: str = "random"
+    policy: str = "expert"
+    """Who moves the arm: expert, or a learned policy, and the expert labels the states that it gets into."""
     fps: int = 10
     """Pictures and rows a second; divides 60."""
     image: int = 96
@@ -44,7 +50,7 @@ class Collect:
     render: int = 240
     """Width and height at which they are drawn before they are shrunk."""
     recovery: float = 0.2
-    """Share of the expert's chunks before which the arm is pushed."""
+    """Share of the expert's chunks before which the arm is pushed; this and the next two are for the expert."""
     drift: float = 0.4
     """Share that drift off millimetres while they are played, as a poor policy's do."""
     pause: float = 0.12
@@ -100,12 +106,18 @@ def features(options: Collect) -> dict[str, Feature]:
 def record(job: Job) -> Prepared:
     """Play one episode; everything random follows from the seed."""
     options = job.options
-    task = make_task(options.task, job.seed, options.targets)
-    disturbances = Disturbances(options.recovery, options.drift, options.pause)
-    demonstration = Demonstration(task, disturbances, HZ // options.fps, *_rig(options.render), options.image)
-    demonstration.play(options.ticks)
-    about = {"seed": job.seed, **demonstration.result()}
-    rows, frames, text = demonstration.rows(), demonstration.frames(), TASK_TEXTS[options.task]
+    every = HZ // options.fps
+    if options.policy == "expert":
+        task = make_task(options.task, job.seed, options.targets)
+        disturbances = Disturbances(options.recovery, options.drift, options.pause)
+        played = Demonstration(task, disturbances, every, *_rig(options.render), options.image)
+    else:
+        played = Driven(
+            job.seed, _driven(options.policy, options.task, options.targets, options.render), every, options.image
+        )
+    played.play(options.ticks)
+    about, notes = {"seed": job.seed, **played.result()}, played.notes
+    rows, frames, text = notes.rows(), notes.frames(), TASK_TEXTS[options.task]
     return prepare(job.staging, features(options), options.fps, rows, frames, text, about)
 
 
@@ -122,16 +134,18 @@ def _check(options: Collect) -> None:
         if not 0 <= getattr(options, name) <= 1:
             raise ValueError(f"--{name}: expected a share from 0 to 1, got {getattr(options, name)}")
     make_task(options.task, options.seed, options.targets)
+    if options.policy != "expert" and not policy_class(options.policy).cameras:
+        raise ValueError(f"--policy: expected expert or a policy that goes by pictures, got {options.policy}")
 
 
 def _same_settings(options: Collect) -> None:
     """Refuse to mix episodes collected with different settings."""
     path = options.out / "meta" / "collect.json"
-    decisive = ("task", "targets", "fps", "image", "render", "recovery", "drift", "pause", "ticks")
+    decisive = ("task", "targets", "policy", "fps", "image", "render", "recovery", "drift", "pause", "ticks")
     mine = {name: value for name, value in asdict(options).items() if name in decisive}
     if not path.exists():
         path.write_text(json.dumps(mine, indent=1))
-    theirs = json.loads(path.read_text())
+    theirs = {"policy": "expert"} | json.loads(path.read_text())
     if theirs != mine:
         raise ValueError(f"{path}: expected {mine}, got {theirs}; choose another --out")
 
@@ -168,10 +182,17 @@ def _rig(render: int) -> tuple[World, Renderer]:
     return World(), Renderer(render, render)
 
 
+@cache
+def _driven(policy: str, task: str, targets: str, render: int) -> dict[str, Lockstep]:
+    """The same where a policy moves the arm."""
+    config = Settings(policy=policy, task=task, targets=targets, image_width=render, image_height=render)
+    return {mode: Lockstep(config, mode) for mode in ("sync", "async_rtr")}
+
+
 def _summary(out: Path, succeeded: list[float], elapsed_s: float) -> None:
     """Print what the data set holds, and how fast this run's episodes were recorded."""
     episodes = Dataset.open(out).episodes
     print(f"{out}: {len(episodes)} episodes, {sum(episode.length for episode in episodes)} rows")
     if succeeded:
         rate = f"{len(succeeded) / elapsed_s:.2f} a second, {elapsed_s:.0f} s"
-        print(f"{len(succeeded)} recorded, {rate}; the expert succeeded in {np.mean(succeeded):.0%} of them")
+        print(f"{len(succeeded)} recorded, {rate}; the stroke was written in {np.mean(succeeded):.0%} of them")

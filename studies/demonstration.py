@@ -2,16 +2,14 @@
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from operators.messages import ACTION_WIDTH, HZ, Scene
-from operators.rotation import action_from_pose, matrix_from_vector
-from recordings.dataset import Rows
-from recordings.features import LAGS
-from simulation.renderer import CAMERAS, Renderer
+from operators.messages import ACTION_WIDTH, HZ
+from operators.rotation import matrix_from_vector
+from simulation.renderer import Renderer
 from simulation.world import LONGEST_PUSH, World
 from simulation.write_board import WriteBoard
+from studies.notes import Notes
 
 REPLAN = 24  # ticks between two chunks of the expert
 REST = HZ // 2  # ticks recorded after the lift
@@ -38,27 +36,23 @@ class Disturbances(NamedTuple):
 class Demonstration:
     """One episode: the expert plans anew every REPLAN ticks without delay, and is disturbed at some of its chunks.
 
-    A row's `action_chunk` is what the expert would command from the state in that row, also between its plans and
-    while it is being led off its path: the label of a policy that sees this state. There the expert goes by where the
-    pen is (`WriteBoard.phase`) and not by the clock, which nobody can see in a picture.
-
     Args:
         every: cycles from one recorded row to the next.
         draw: its pictures are square; they are recorded with `image` pixels a side.
+
+    Attributes:
+        notes: the episode so far.
     """
 
     def __init__(self, task: WriteBoard, shares: Disturbances, every: int, world: World, draw: Renderer, image: int):
-        self._task, self._shares, self._every = task, shares, every
-        self._world, self._draw, self._image = world, draw, image
+        self._task, self._shares, self._every, self._world = task, shares, every, world
+        self.notes = Notes(task, world, draw, image)
         self._rng = np.random.default_rng((task.seed, 3))
         self._board = matrix_from_vector(task.board_pose[3:])
         self._measured = world.reset(task)
         self._judge = task.judge()
-        self._states: list[np.ndarray] = []  # (9,) measured pose of every cycle so far
         self._chunk = np.zeros((0, ACTION_WIDTH), np.float32)  # being played, one REPLAN long
         self._disturbed = -1  # tick of the last disturbance
-        self._rows: list[dict[str, np.ndarray | int]] = []
-        self._frames: dict[str, list[np.ndarray]] = {name: [] for name in CAMERAS}
 
     def play(self, most: int) -> None:
         """From the start to REST ticks after the expert's lift, or `most` ticks of it."""
@@ -68,14 +62,6 @@ class Demonstration:
                     self._pause(tick)
                 self._plan(tick)
             self._cycle(tick, self._chunk[tick % REPLAN])
-
-    def rows(self) -> Rows:
-        """Feature -> (n, ...)."""
-        return {name: np.stack([np.asarray(row[name]) for row in self._rows]) for name in self._rows[0]}
-
-    def frames(self) -> dict[str, np.ndarray]:
-        """Camera -> (n, h, w, 3) uint8 RGB."""
-        return {name: np.stack(pictures) for name, pictures in self._frames.items()}
 
     def result(self) -> dict[str, float]:
         """How well it was written, disturbances and all."""
@@ -88,10 +74,10 @@ class Demonstration:
             self._cycle(tick, self._chunk[-1])
 
     def _cycle(self, tick: int, command: np.ndarray) -> None:
-        self._states.append(action_from_pose(self._measured.tcp_pose)[:9])
-        cycle = len(self._states) - 1
+        self.notes.state(self._measured)
+        cycle = self.notes.cycle
         if cycle % self._every == 0:
-            self._look(cycle, tick, command)
+            self._look(tick, command)
         self._measured = self._world.step(command)
         self._judge.update(cycle / HZ, self._measured, self._world.ink)
 
@@ -132,32 +118,11 @@ class Demonstration:
         angle = across + self._rng.normal(0, PUSH_SPREAD) + np.pi * self._rng.integers(2)
         return np.array([np.cos(angle), np.sin(angle)])
 
-    def _look(self, cycle: int, tick: int, command: np.ndarray) -> None:
+    def _look(self, tick: int, command: np.ndarray) -> None:
         """Record a row and its pictures: the state before this cycle's command."""
-        task, measured = self._task, self._measured
-        phase = task.phase(tick, measured.tcp_pose, begun=len(self._world.ink) > 0)
-        self._rows.append(
-            {
-                "observation.state": self._states[-1],
-                "observation.past": np.stack([self._states[max(cycle - lag, 0)] for lag in LAGS]),
-                "observation.q": measured.q.astype(np.float32),
-                "observation.velocity": measured.tcp_velocity.astype(np.float32),
-                "observation.wrench": measured.wrench.astype(np.float32),
-                "action": command,
-                "action_chunk": self._expert(phase),
-                "tick": tick,
-                "since_push": tick - self._disturbed if self._disturbed >= 0 else -1,
-                "label.board_pose": task.board_pose.astype(np.float32),
-                "label.start": task.to_base(np.append(task.target[0], 0)).astype(np.float32),
-                "label.end": task.to_base(np.append(task.target[-1], 0)).astype(np.float32),
-                "label.ticks_left": max(round(task.duration_ticks - phase), 0),
-            }
-        )
-        ink = self._world.ink, np.array(self._world.pen_down, np.int64)
-        scene = Scene(tick, task.seed, 0, tick, self._world.qpos, task.board_pose, task.target, *ink)
-        for name, pictures in self._frames.items():
-            drawn = self._draw.render(scene, name)
-            pictures.append(cv2.resize(drawn, (self._image, self._image), interpolation=cv2.INTER_AREA))
+        since = tick - self._disturbed if self._disturbed >= 0 else -1
+        phase = self.notes.phase(tick, self._measured)
+        self.notes.look(tick, phase, self._measured, command, since)
 
     def _expert(self, tick: float) -> np.ndarray:
         return self._task.expert_chunk(tick, self._measured.tcp_pose, self._measured.wrench)

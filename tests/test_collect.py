@@ -103,6 +103,17 @@ def test_in_a_pause_the_tick_and_the_robot_stand(tmp_path):
     assert speed[held[np.diff(held, append=held[-1] + 9) > 1] + 1].max() < 0.003, "it moves at the end of a pause"
 
 
+def test_where_a_policy_moves_the_arm_the_expert_labels_its_states(tmp_path):
+    collect(options(tmp_path / "set", policy="dp_latent60", fps=10, ticks=200))
+    rows, task = Dataset.open(tmp_path / "set").rows(0), make_task("write_board", FIRST)
+    assert len(rows["tick"]) == 34 and np.all(np.diff(rows["tick"]) >= 0)
+    assert (rows["label.ticks_left"][-1] < task.duration_ticks - 100) and np.all(rows["since_push"] == -1)
+    off = off_path(rows, task)
+    assert np.all(off[24:, -1] < 0.001), "a label does not lead back"  # of rows on the board
+    commanded = np.linalg.norm(rows["action"][24:, :3] - rows["action_chunk"][24:, 0, :3], axis=1)
+    assert 0.0002 < commanded.max() < 0.02, "it is the expert who moves the arm"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -115,6 +126,7 @@ def test_in_a_pause_the_tick_and_the_robot_stand(tmp_path):
         ({"drift": -0.1}, "--drift: expected a share"),
         ({"pause": 2}, "--pause: expected a share"),
         ({"task": "juggle"}, "expected a task of write_board"),
+        ({"policy": "replay"}, "--policy: expected expert or a policy that goes by pictures, got replay"),
         ({"targets": "none"}, "expected targets of"),
     ],
 )

@@ -1,0 +1,77 @@
+"""Rows and pictures of an episode under way, each with what the expert would do from there."""
+
+import cv2
+import numpy as np
+
+from operators.messages import Proprio, Scene
+from operators.rotation import action_from_pose
+from recordings.dataset import Rows
+from recordings.features import LAGS
+from simulation.renderer import CAMERAS, Renderer
+from simulation.world import Measured, World
+from simulation.write_board import WriteBoard
+
+
+class Notes:
+    """What becomes an episode of a data set.
+
+    A row's `action_chunk` is what the expert would command from the state in that row, whoever moves the arm: the label
+    of a policy that sees this state. There the expert goes by where the pen is (`WriteBoard.phase`) and not by the
+    clock, which nobody can see in a picture.
+
+    Args:
+        draw: its pictures are square; they are kept with `image` pixels a side.
+    """
+
+    def __init__(self, task: WriteBoard, world: World, draw: Renderer, image: int):
+        self._task, self._world, self._draw, self._image = task, world, draw, image
+        self._states: list[np.ndarray] = []  # (9,) measured pose of every cycle so far
+        self._rows: list[dict[str, np.ndarray | int]] = []
+        self._frames: dict[str, list[np.ndarray]] = {name: [] for name in CAMERAS}
+
+    @property
+    def cycle(self) -> int:
+        """Of the newest state, counted from 0."""
+        return len(self._states) - 1
+
+    def state(self, measured: Measured | Proprio) -> None:
+        """Remember the state of a cycle."""
+        self._states.append(action_from_pose(measured.tcp_pose)[:9])
+
+    def phase(self, tick: int, measured: Measured | Proprio) -> float:
+        """How far the task is, near `tick`."""
+        return self._task.phase(tick, measured.tcp_pose, begun=len(self._world.ink) > 0)
+
+    def look(self, tick: int, phase: float, measured: Measured | Proprio, command: np.ndarray, since_push: int) -> None:
+        """Record a row and its pictures: the newest state, before this cycle's command (10,)."""
+        task = self._task
+        self._rows.append(
+            {
+                "observation.state": self._states[-1],
+                "observation.past": np.stack([self._states[max(self.cycle - lag, 0)] for lag in LAGS]),
+                "observation.q": measured.q.astype(np.float32),
+                "observation.velocity": measured.tcp_velocity.astype(np.float32),
+                "observation.wrench": measured.wrench.astype(np.float32),
+                "action": command,
+                "action_chunk": task.expert_chunk(phase, measured.tcp_pose, measured.wrench),
+                "tick": tick,
+                "since_push": since_push,
+                "label.board_pose": task.board_pose.astype(np.float32),
+                "label.start": task.to_base(np.append(task.target[0], 0)).astype(np.float32),
+                "label.end": task.to_base(np.append(task.target[-1], 0)).astype(np.float32),
+                "label.ticks_left": max(round(task.duration_ticks - phase), 0),
+            }
+        )
+        ink = self._world.ink, np.array(self._world.pen_down, np.int64)
+        scene = Scene(tick, task.seed, 0, tick, self._world.qpos, task.board_pose, task.target, *ink)
+        for name, pictures in self._frames.items():
+            drawn = self._draw.render(scene, name)
+            pictures.append(cv2.resize(drawn, (self._image, self._image), interpolation=cv2.INTER_AREA))
+
+    def rows(self) -> Rows:
+        """Feature -> (n, ...)."""
+        return {name: np.stack([np.asarray(row[name]) for row in self._rows]) for name in self._rows[0]}
+
+    def frames(self) -> dict[str, np.ndarray]:
+        """Camera -> (n, h, w, 3) uint8 RGB."""
+        return {name: np.stack(pictures) for name, pictures in self._frames.items()}
