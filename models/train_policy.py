@@ -50,7 +50,7 @@ class TrainPolicy:
     steps: int = 10000
     batch: int = 128
     rate: float = 1e-3
-    samples: int = 10
+    samples: int = 20
     """Sampling steps."""
     temperature: float = 0.0
     """Size of the noise from which a chunk is sampled; 1 draws chunks as spread as the data, 0 the likeliest."""

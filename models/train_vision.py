@@ -37,7 +37,7 @@ class TrainVision:
     """Train the picture encoder that every learned policy uses."""
 
     data: tuple[Path, ...] = (Path("datasets/write_board"),)
-    steps: int = 6600
+    steps: int = 7000
     batch: int = 256
     rate: float = 0.02
     """Of Muon."""
