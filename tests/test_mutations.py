@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import models.guidance
+import nodes._seen
 import nodes._wire
-import nodes.policy
 import operators.codec
 import operators.decode
 import operators.edge
@@ -142,7 +142,7 @@ MUTANTS = {
     "plan.step": Mutant(operators.plan.Plan, "_at", (of(0, turned),), "executor"),
     "join.newest": Mutant(operators.join.JOINS, "newest", (turned, early), "executor"),
     "order.add": Mutant(operators.order.Trail, "add", (of(2, numbered_late),), "playback"),
-    "policy.observe": Mutant(nodes.policy, "observe", (observed(mirrored), observed(heard)), "policy"),
+    "policy.observe": Mutant(nodes._seen, "observe", (observed(mirrored), observed(heard)), "policy"),
     "prefix.schedule": Mutant(models.guidance, "prefix", (bound(turned), bound(early)), "policy_rtc"),
     "refine": Mutant(operators.decode, "refine", (turned, late, early), "decoder"),
     "rotation.to_absolute": Mutant(operators.decode, "to_absolute", (turned, early), "decoder"),
