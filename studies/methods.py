@@ -13,7 +13,7 @@ class Method:
     values: dict[str, str | int | float] = field(default_factory=dict)
 
     def config(self, base: Settings) -> Settings:
-        return replace(base, **self.values)
+        return replace(base, **{"join": "newest", **self.values})
 
 
 def _rtr(**values: str | int | float) -> Method:
@@ -37,7 +37,10 @@ METHODS = {
     "rtr_pca": _rtr(refine_codec="pca"),
     "rtr_vae": _rtr(refine_codec="vae"),
     "rtr_fade": _rtr(join="fade"),
+    "rtr_vae_fade": _rtr(refine_codec="vae", join="fade"),
+    "rtr_vae_blend": _rtr(refine_codec="vae", join="blend"),
     "rtr_m0_fade": _rtr(margin=0, join="fade"),
+    "rtr_vae_m0_fade": _rtr(refine_codec="vae", margin=0, join="fade"),
     "rtc": _rtc("rtc"),
     "rtc_fade": _rtc("rtc", join="fade"),
     "bid": _rtc("bid"),
