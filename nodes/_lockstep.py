@@ -36,8 +36,7 @@ class Lockstep(Waiting):
             offset_ns: that time.
         """
         until = self.recorded.cycles_before(following.t_ns if following else None)
-        if until is None:  # it tells of no cycles: one a sample
-            until = self.played + 1
+        until = self.played + 1 if until is None else until  # where it tells of no cycles: one a sample
         while self.wire.open and self.newest and self.played < until:
             self._stand(self.newest)
             shown = self._next_shown()
@@ -54,8 +53,8 @@ class Lockstep(Waiting):
 
     def _sample(self, newest: Proprio, shown: Shown | None) -> Proprio:
         """The newest one; but the executor holds the very first, and the policy answers to what it answered to then."""
-        if not self.played and self.recorded.first and len(self.recorded.times):
-            return self.recorded.first
+        if (first := self.recorded.first) and not self.played and len(self.recorded.times):
+            return first
         return newest if shown is None or shown.proprio is None else shown.proprio._replace(t_ns=newest.t_ns)
 
     def _stand(self, sample: Proprio) -> None:
@@ -69,10 +68,11 @@ class Lockstep(Waiting):
         for flight in list(self.flights):
             self._take_in(flight)
         sent, plan = self.number(sample), None
-        while self.wire.open and (plan is None or plan.cycle != sent.cycle):
+        while plan is None or plan.cycle != sent.cycle:
             plan = self.wait(Plan)
-        if plan is None:
-            return
+            if plan is None:
+                return
+        self.sender.answered("executor", self.sender.count)
         self.reached = plan.tick
         done = self.wait(ChunkDone) if self._sync and plan.stood and not len(plan.planned) else None
         self._pass("plan", plan, ())
@@ -94,19 +94,21 @@ class Lockstep(Waiting):
             flight.taken = True
         if self.cycle >= flight.course.joined and flight.rows:
             self._pass("action_chunk", flight.rows)
-            self.flights = [other for other in self.flights if other.request.chunk_id > flight.rows.chunk_id]
+            flight.rows, flight.joined = None, True  # its request may come after it
+        if flight.joined:
+            self.flights = [f for f in self.flights if f.newer(flight) or (f is flight and not f.taken)]
 
     def _schedule(self, topic: str, message: Plan | ChunkDone, standing: bool) -> None:
         """The scheduler's turn, unless it did not hear this one then; and what it asks for."""
         ask = copy(self.mirror).receive(message)
-        as_then = ask is not None and not standing and (self.config.delay < 0 or not ask.chunk_id)
+        as_then = ask and not standing and (self.config.delay < 0 or not ask.chunk_id)
         if ask and as_then and self.recorded.unheard(ask.chunk_id, self.played):
             return
         self.sender.turn(topic, pack(message), None, ("scheduler",))
         if self.mirror.receive(message) and (request := self.wait(Request)):
-            stood = self.cycle - self.played
+            self.sender.answered("scheduler", self.sender.count)
             course = self.recorded.course(request.chunk_id, self.played, self.config.delay)
-            self.flights.append(Flight(request, course.later(stood)))
+            self.flights.append(Flight(request, course.later(self.cycle - self.played)))
 
     def _show_plans(self) -> None:
         """The decoder's turn to take plans, up to the one it had when the next chunk came."""
@@ -122,15 +124,16 @@ class Lockstep(Waiting):
         if self.cycle >= flight.course.shown and not flight.shown:
             self.forget(Fault)  # of an earlier one
             self._pass("request", flight.request, ("policy",))
-            flight.shown = True
+            flight.shown = self.sender.count
         if self.cycle < flight.course.decoded or not flight.shown or flight.decoded:
             return
         flight.decoded = True
         if chunk := self.chunk(flight.request.chunk_id):
+            self.sender.answered("policy", flight.shown)
             self._pass("chunk", chunk)
             flight.rows = self.rows(chunk.chunk_id)
         if flight.rows:
-            self.sender.settled()
+            self.sender.answered("decoder", self.sender.count)
         else:
             self.flights.remove(flight)
 

@@ -1,12 +1,19 @@
-"""Takes dora events in the order a sender tells on its topic `turn`."""
+"""Takes dora events in the order a sender tells on its topic `turn`, and keeps what was answered in case it is lost."""
 
+import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+
+from operators.edge import AGAIN
 from operators.messages import BadMessage, Turn, unpack
 from operators.order import Order
 
 TURN = "turn"
+KEPT = 4  # messages of an output: lockstep waits for each, so the newest is the one that may be missing
+PAUSE_NS = 100_000_000  # between repetitions, however many turns ask for one
 
 
 def sources(config: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -31,6 +38,27 @@ class Ordered:
         sender = wired[TURN][0]
         self._topics = {name: output for name, (node, output) in wired.items() if node == sender and name != TURN}
         self._order = Order(set(self._topics.values()), name)
+        self._sent: dict[str, deque[pa.Array]] = {}  # by output
+        self._repeated_ns = 0
+
+    def sent(self, output: str, array: pa.Array) -> None:
+        """Keep a message that was sent."""
+        self._sent.setdefault(output, deque(maxlen=KEPT)).append(array)
+
+    def repeat(self, node: Any, event: dict[str, Any]) -> None:
+        """Send the newest messages once more if an event is a turn that was over before."""
+        now = time.monotonic_ns()
+        if event["type"] != "INPUT" or event["id"] != TURN or now - self._repeated_ns < PAUSE_NS:
+            return
+        try:
+            asked = self._order.known(unpack(Turn, event["value"]))
+        except BadMessage:
+            return
+        if asked:
+            self._repeated_ns = now
+            for output, messages in self._sent.items():
+                for array in messages:
+                    node.send_output(output, array, {AGAIN: True})
 
     def take(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """An event came; those whose turn it is now."""

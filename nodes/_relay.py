@@ -10,15 +10,17 @@ import pyarrow as pa
 
 from nodes._ordered import number
 from nodes._wire import Wire
+from operators.edge import AGAIN
 from operators.messages import HZ, ActionChunk, Chunk, ChunkDone, Episode, Fault, Plan, Proprio, Request, pack
 from operators.order import Trail
 
 RELAYED = {"plan": Plan, "request": Request, "chunk": Chunk, "action_chunk": ActionChunk, "chunk_done": ChunkDone}
 ALL = ("",)
+ANSWERING = ("executor", "scheduler", "policy", "decoder")
 STUCK_NS = 1_000_000_000
-REMEMBERED = 400  # messages sent again when nobody answers: more than go out while a chunk is awaited
-
-FEW = 16
+REMEMBERED = 1200  # messages sent again when nobody answers: more than go out in all cycles a recording stands
+FEW = 16  # sent again at first
+BREATH_S = 0.001  # between as many, so that a receiver's queue does not run over
 
 
 class Sender:
@@ -32,12 +34,21 @@ class Sender:
         self.node, self.wire, self.repeated = node, wire, 0
         self.numbers: tuple[int, int | None] = 0, None  # lockstep: seq of the next measurement, cycle of the newest
         self._trail = Trail() if lockstep else None
-        self._recent: deque[tuple[str, pa.Array, dict, tuple]] = deque(maxlen=REMEMBERED)
+        self._recent: deque[tuple[int, str, pa.Array, dict, tuple]] = deque(maxlen=REMEMBERED)
+        self._newest: dict[str, int] = {}  # output -> number of what was sent last
+        self.count = 0  # turns given
+        self._answered: dict[str, int] = dict.fromkeys(
+            ANSWERING, 0
+        )  # receiver -> turns after which it is known to have answered
 
     def send(
         self, output: str, array: pa.Array, metadata: dict[str, Any] | None = None, to: tuple[str, ...] = ALL
     ) -> None:
-        """Send a message; in lockstep it is the turn of `to` to take it."""
+        """Send a message; in lockstep it is the turn of `to` to take it. One behind a later one nobody would take."""
+        seq = number({"value": array, "metadata": metadata or {}})
+        if self._trail is not None and 0 <= seq <= self._newest.get(output, -1):
+            return
+        self._newest[output] = seq
         self.node.send_output(output, array, metadata or {})
         self.turn(output, array, metadata, to)
 
@@ -50,18 +61,23 @@ class Sender:
                 output, number({"value": array, "metadata": about}), receiver
             )
             turn = first, topics, np.array(numbers), receivers
-            self._recent.append((output, array, about, turn))
+            self.count += 1
+            self._recent.append((self.count, output, array, about, turn))
             self.wire.send("turn", *turn)
 
-    def again(self, times: int) -> None:
-        """Lockstep: send what may have been lost once more, and more of it each time; who has it drops it."""
-        for output, array, about, turn in list(self._recent)[-(FEW << 2 * times) :]:
-            self.node.send_output(output, array, about)
+    def again(self, all_of_it: bool) -> None:
+        """Lockstep: send what may have been lost once more, the newest or all of it; who has it drops it."""
+        recent = list(self._recent)
+        for sent, (_, output, array, about, turn) in enumerate(recent if all_of_it else recent[-FEW:], 1):
+            self.node.send_output(output, array, {**about, AGAIN: True})
             self.wire.send("turn", *turn)
+            if sent % FEW == 0:
+                time.sleep(BREATH_S)
 
-    def settled(self) -> None:
-        """Lockstep: everybody has answered, so nothing before was lost but the newest messages."""
-        while len(self._recent) > FEW:
+    def answered(self, receiver: str, count: int) -> None:
+        """Lockstep: a process has answered to that turn, so it has all before. What all have need not be kept."""
+        self._answered[receiver] = max(self._answered[receiver], count)
+        while self._recent and self._recent[0][0] <= min(self._answered.values()):
             self._recent.popleft()
 
 

@@ -9,6 +9,7 @@ from operators.messages import ActionChunk, Chunk, Fault, Request
 from recordings.timeline import Course
 
 AGAIN_NS = 300_000_000
+OVERTAKEN = 8  # a chunk may be wanted after so many later ones
 LOST_NS = {Chunk: 30_000_000_000, ActionChunk: 10_000_000_000}  # an answer that takes longer does not come
 
 
@@ -18,10 +19,14 @@ class Flight:
 
     request: Request
     course: Course
-    shown: bool = False  # to the policy
+    shown: int = 0  # to the policy, by this turn
     taken: bool = False  # by the executor
     decoded: bool = False
     rows: ActionChunk | None = None
+    joined: bool = False
+
+    def newer(self, other: "Flight") -> bool:
+        return self.request.chunk_id > other.request.chunk_id
 
 
 class Waiting(Relay):
@@ -42,8 +47,8 @@ class Waiting(Relay):
             if chunk is None:
                 return None
             self._chunks[chunk.chunk_id] = chunk
-        found = self._chunks[number]
-        self._chunks = {k: chunk for k, chunk in self._chunks.items() if k > number}
+        found = self._chunks.pop(number)
+        self._chunks = {k: chunk for k, chunk in self._chunks.items() if k > number - OVERTAKEN}
         return found
 
     def rows(self, number: int) -> ActionChunk | None:
@@ -59,7 +64,7 @@ class Waiting(Relay):
         A plan is waited for without end: the evaluator's time limit ends the run.
         """
         begun = again = time.monotonic_ns()
-        times = 0
+        repeated = False
         if kind in self._inbox:
             return self._inbox.pop(kind)
         if kind in LOST_NS and self._inbox.pop(Fault, None):
@@ -76,6 +81,6 @@ class Waiting(Relay):
             elif isinstance(message, tuple):
                 self._inbox[type(message)] = message
             if time.monotonic_ns() - again > AGAIN_NS:
-                self.sender.again(times)
-                again, times = time.monotonic_ns(), min(times + 1, 4)
+                self.sender.again(all_of_it=repeated)
+                again, repeated = time.monotonic_ns(), True
         return None

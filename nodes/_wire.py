@@ -69,6 +69,9 @@ class Wire:
                 self._close()
                 yield "", None
                 continue
+            if self._order:
+                with self._lock:
+                    self._order.repeat(self._node, event)
             for each in self._order.take(event) if self._order else (event,):
                 yield self._read(each) or ("", None)
 
@@ -83,7 +86,10 @@ class Wire:
         """Send one record; `seq, episode, t_ns` are put in front of the columns."""
         stamp = time.monotonic_ns() if t_ns is None else t_ns
         with self._lock:
-            self._node.send_output(output, self.edge.pack(output, stamp, *columns))
+            array = self.edge.pack(output, stamp, *columns)
+            if self._order:
+                self._order.sent(output, array)
+            self._node.send_output(output, array)
 
     def send_frame(self, output: str, pixels: np.ndarray, tick: int, t_ns: int) -> None:
         """Send RGB pixels (h, w, 3) into shared memory with one copy."""

@@ -74,6 +74,7 @@ class Request(NamedTuple):
     expected_delay: Integer  # cycles from request to hand-over
     waits: Truth  # sync: the robot stands until the answer is in
     plan: Integer  # number of the newest plan the scheduler had; -1 where a recording does not tell
+    plan_before: Integer  # of the one by which it did not ask yet: between them it heard none; -1 likewise, or none
 
 
 class Chunk(NamedTuple):

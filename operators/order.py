@@ -50,6 +50,10 @@ class Order:
             self._held[topic, number] = event
         yield from self._ready()
 
+    def known(self, message: Turn) -> bool:
+        """Whether a turn tells nothing new: somebody waits for an answer, perhaps to what was done long ago."""
+        return message.first + len(message.topic) <= self._next
+
     def turn(self, message: Turn) -> Iterator[Any]:
         """A turn came; what is ready now."""
         for i, entry in enumerate(zip(message.topic, message.number.tolist(), message.to, strict=True)):

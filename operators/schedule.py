@@ -1,4 +1,5 @@
-"""When to ask for a chunk, and how long the answer will take. Counts in executor cycles and plan ticks, no clock."""
+"""When to ask for a chunk, and how long the answer will take. Counts in plan ticks and in cycles the executor made: its
+plans are numbered by them, so what is counted does not depend on which of them were heard. No clock."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
@@ -23,6 +24,7 @@ class Ask(NamedTuple):
     expected_delay: int
     waits: bool
     plan: int = -1  # number of the newest plan
+    plan_before: int = -1  # of the newest when it last decided not to ask
 
 
 @dataclass(frozen=True)
@@ -109,16 +111,25 @@ class Scheduling:
             self._restart()
         elif isinstance(message, Plan):
             self._plan = message
-            self._schedule = self._schedule.answered(message.answered, message.cycle - 1)  # it came before this cycle
+            came = message.seq - 1 - max(0, message.answered_age)  # before that cycle; plans may be missed
+            came = self._stood if self._sync else came
+            self._schedule = self._schedule.answered(message.answered, came)
             if not self._sync:
-                self._schedule, ask = self._schedule.moving(message.cycle, message.tick, len(message.planned))
+                self._schedule, ask = self._schedule.moving(message.seq, message.tick, len(message.planned))
         elif isinstance(message, ChunkDone) and self._sync and self._plan and self._used_up(message):
-            self._schedule, ask = self._schedule.standing(self._plan.cycle, self._plan.tick, message.stood)
-        return ask and ask._replace(plan=self._plan.seq if self._plan else -1)
+            self._stood = message.stood  # sync counts by this: the robot stands from the request to the answer
+            self._schedule, ask = self._schedule.standing(message.stood, self._plan.tick, message.stood)
+        return self._numbered(ask) if isinstance(message, ChunkDone if self._sync else Plan) else None
+
+    def _numbered(self, ask: Ask | None) -> Ask | None:
+        """With the numbers of plans that tell a playback which of them the scheduler did not hear in time."""
+        before, newest = self._before, self._plan.seq if self._plan else -1
+        self._before = -1 if self._sync else newest  # what it missed of `chunk_done`, plans do not tell
+        return ask and ask._replace(plan=newest, plan_before=before)
 
     def _used_up(self, done: ChunkDone) -> bool:
         """Whether it is the newest chunk: what was said before that came may arrive after it."""
         return self._plan is None or not len(self._plan.chunk_id) or done.chunk_id >= self._plan.chunk_id[-1]
 
     def _restart(self) -> None:
-        self._schedule, self._plan = self._fresh, None
+        self._schedule, self._plan, self._before, self._stood = self._fresh, None, -1, 0

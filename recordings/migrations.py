@@ -50,7 +50,7 @@ Migrations = Mapping[str, Sequence[Added | Renamed | Dropped]]
 
 # topic -> changes since its first version, oldest first
 MIGRATIONS: Migrations = {
-    "request": [Added("plan", -1)],
+    "request": [Added("plan", -1), Added("plan_before", -1)],
     "chunk": [Added("observed", -1), Added("frame_front", -1), Added("frame_wrist", -1)],
     "action_chunk": [Added("plan", -1)],
     "plan": [Added(name, -1) for name in ("asked", "asked_age", "answered", "answered_age", "stood")],

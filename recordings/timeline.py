@@ -11,8 +11,10 @@ from recordings.drec import Damage, Reader, nearest
 from recordings.migrations import read
 
 NEVER = 1_000_000_000  # cycle in which something happens that did not happen
+NOT_TOLD = -NEVER
 USUAL = 8  # cycles a chunk takes of which the recording says nothing
-LAPSE = 8  # plans a scheduler may miss: as many as wait for it
+LAPSE = 60  # plans a scheduler may miss where the recording does not tell: sync, and older ones
+AHEAD = 240  # cycles before a request in which plans are kept back from a decoder that had not heard them by its chunk
 RECENT = 240  # measurements among which the one a chunk answers to is looked for
 PERIOD_NS = 1_000_000_000 // HZ
 CAMERAS = ("frame_front", "frame_wrist")
@@ -27,11 +29,14 @@ class Course(NamedTuple):
     taken: int  # the executor took in the request
     decoded: int  # its plan was the newest the decoder had when the chunk came
     joined: int  # the executor took in the rows, even if it refused them
+    before: int = NOT_TOLD  # the newest it had when it did not ask yet
+    heard: int = NEVER  # the last before the policy got a later request
 
     @property
     def shown(self) -> int:
         """The cycle after which the policy gets the request."""
-        return max(self.asked, min(self.taken - 1, self.decoded))
+        known = [cycle for cycle in (self.taken - 1, self.decoded) if cycle < NEVER // 2]
+        return max(self.asked, min([*known, self.heard])) if known else self.asked
 
     def later(self, cycles: int) -> "Course":
         return Course(*(min(cycle + cycles, NEVER) for cycle in self))
@@ -65,12 +70,14 @@ class Recorded(NamedTuple):
         known = self.courses.get(chunk_id)
         if known is None or cycle >= known.asked:
             return False
+        if known.before > NOT_TOLD // 2:
+            return known.before < cycle
         return chunk_id == min(self.courses) or known.asked - cycle <= LAPSE
 
     def coming(self, chunk_id: int, cycle: int) -> list[Course]:
         """What came of requests after that for a chunk which were under way then, or were so soon."""
         later = (course for k, course in self.courses.items() if k > chunk_id)
-        return [course for course in later if course.asked - LAPSE <= cycle < course.taken]
+        return [course for course in later if course.asked - AHEAD <= cycle < course.taken]
 
     def course(self, chunk_id: int, cycle: int, delay: int = -1) -> Course:
         """What shall come of a request for which the plan of a cycle was the newest.
@@ -153,6 +160,10 @@ class Episode:
         courses = {k: self._course(request) for k, request in self._requests.items()} if self._plans else {}
         if not courses:
             return Recorded(self._first(), np.zeros(0, np.int64), np.zeros(0, np.int64), {}, [])
+        heard = NEVER
+        for k in sorted(courses, reverse=True):
+            courses[k] = courses[k]._replace(heard=heard)
+            heard = min(heard, courses[k].shown - 1)
         # one cycle more than the policy needs: the executor holds the first measurement, the policy is shown another
         first = min(self._plans[0][0], *(course.shown - 1 for course in courses.values()))
         numbers = np.arange(first, self._plans[-1][0] + 1)
@@ -179,9 +190,11 @@ class Episode:
         """Numbers of plans. Recordings of older versions do not tell most of it; what is usual stands for that."""
         k, joined = request.chunk_id, self._joined.get(request.chunk_id, NEVER)
         asked = request.plan if request.plan >= 0 else self._newest_plan(request)
-        taken = self._taken.get(k, asked + 1)
+        taken = self._taken.get(k, NEVER if max(self._taken, default=-1) >= 0 else asked + 1)
         decoded = self._decoded.get(k, NEVER)
-        return Course(asked, taken, joined - 1 if decoded < 0 else decoded, joined)
+        told = request.plan >= 0 and (request.plan_before >= 0 or not k)
+        before = request.plan_before if told else NOT_TOLD
+        return Course(asked, taken, joined - 1 if decoded < 0 else decoded, joined, before)
 
     def _newest_plan(self, request: Request) -> int:
         """The last plan that was made before a request, and has its tick."""

@@ -33,6 +33,7 @@ from operators.schedule import Scheduling
 from operators.settings import Settings
 
 PARTS = 20  # of a cycle
+WAITING = 8  # plans that wait for a process
 NS = 1_000_000_000 // 60 // PARTS
 START = Episode(0, 0, 0, "start", 10_000, "write_board", "random", "", False)
 POSE = np.array([0.5, 0.0, 0.2, 3.0, 0.1, 0.0])
@@ -67,8 +68,8 @@ def decoder(refined: bool) -> Callable[[Any], ActionChunk | None]:
 class Live:
     """Messages of one run; `heard` is what a recorder keeps."""
 
-    def __init__(self, seed: int, sync: bool = False, refined: bool = True):
-        self.chance, self.sync = random.Random(seed), sync
+    def __init__(self, seed: int, sync: bool = False, refined: bool = True, stalls: float = 0.0):
+        self.chance, self.sync, self.stalls = random.Random(seed), sync, stalls
         self.heard: list[tuple[str, tuple]] = [("episode", START)]
         self.execution = Execution(JOINS["newest"], 0.4)
         self.scheduling, self.decode = Scheduling(SETTINGS, sync), decoder(refined)
@@ -76,7 +77,9 @@ class Live:
         self.order, self.now = count(), 0
         self.coming: list[tuple[int, int, Callable, tuple]] = []
         self.latest: dict[tuple[str, str], int] = {}
+        self.busy: dict[str, int] = {}  # receiver -> until when it is not given the processor
         self.inbox: list[tuple] = []  # of the executor
+        self.inferred = 0  # when the policy is done with what it has
         self.seen: Proprio | None = None
         self.tick, self.pose = 0, POSE  # of the robot
 
@@ -104,7 +107,11 @@ class Live:
         self.heard.append((topic, message))
         for name, hear in receivers.items():
             under_way = self.chance.randint(1, PARTS // 2) + (self.chance.random() < 0.15) * self.chance.randint(1, 60)
-            due = max(self.latest.get((name, topic), 0), self.now + under_way)
+            if self.stalls and self.chance.random() < self.stalls:
+                self.busy[name] = self.now + self.chance.randint(10, 60) * PARTS
+            due = max(self.latest.get((name, topic), 0), self.now + under_way, self.busy.get(name, 0))
+            if topic == "plan" and due - self.now > WAITING * PARTS:
+                continue  # more than its queue holds
             self.latest[name, topic] = due
             heapq.heappush(self.coming, (due, next(self.order), hear, message))
 
@@ -113,8 +120,8 @@ class Live:
         zero = np.zeros(6)
         about = self.tick, number, zero, self.pose, zero, zero, 0.0
         self._tell("proprio", {"executor": self.inbox.append, "policy": self._seen}, *about)
-        taken, self.inbox[:] = list(self.inbox), []
-        self.chance.shuffle(taken)  # topics have no order among each other
+        turns: dict[type, float] = {kind: self.chance.random() for kind in (Proprio, Request, ActionChunk)}
+        taken, self.inbox[:] = sorted(self.inbox, key=lambda message: turns[type(message)]), []  # no order among topics
         for message in taken:
             if isinstance(message, Proprio):
                 self.execution.measured(message)
@@ -149,7 +156,9 @@ class Live:
         if self.seen is None or self.chance.random() < 0.05:
             return  # refused, or lost
         chunk = answer(request, self.seen)
-        after = self.now + self.chance.randint(10, 8 * PARTS) + (request.chunk_id == 0) * 50 * PARTS
+        after = max(self.now, self.inferred) + self.chance.randint(10, 8 * PARTS)
+        after += (request.chunk_id == 0) * 50 * PARTS
+        self.inferred = after  # one at a time
         heapq.heappush(self.coming, (after, next(self.order), self._infer, chunk))
 
     def _infer(self, chunk: Chunk) -> None:

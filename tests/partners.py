@@ -70,9 +70,15 @@ class Partners(Mock):
             return
         message = unpack(TOPICS[output_id].message, data)
         for name, order in self.orders.items():
+            if not self.reaches(name):
+                continue
             taken = order.turn(message) if isinstance(message, Turn) else order.hold(output_id, message.seq, message)
             for each in taken:
                 getattr(self, name)(each)
+
+    def reaches(self, name: str) -> bool:
+        """Whether a message or turn comes to a process."""
+        return True
 
     def scheduler(self, message):
         if ask := self.scheduling.receive(message):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.edge import Edge
+from operators.edge import AGAIN, Edge
 from operators.frame import KEYS, Frame, frame_metadata
 from operators.messages import ChunkDone, Episode, Fault, Request, pack, unpack
 
@@ -20,7 +20,7 @@ def edge(episode: int = 0) -> Edge:
 
 
 def request(seq: int, episode: int = 0) -> pa.Array:
-    return pack(Request(seq, episode, 0, chunk_id=seq, tick=0, expected_delay=8, waits=False, plan=3))
+    return pack(Request(seq, episode, 0, chunk_id=seq, tick=0, expected_delay=8, waits=False, plan=3, plan_before=2))
 
 
 def done(seq: int, episode: int = 0) -> pa.Array:
@@ -44,6 +44,13 @@ def test_duplicates_and_messages_out_of_order_are_dropped_and_named():
     assert passed == [True, True, False, True, False, False, True]
     assert tested.counts == {"request duplicate": 2, "request out of order": 1}
     assert tested.faults[1] == ("request out of order", "expected a message after number 2, got 0", 1)
+
+
+def test_what_is_sent_again_in_case_it_was_lost_is_dropped_without_a_word():
+    tested = edge()
+    passed = [tested.read("request", request(seq), about) is not None for seq, about in ((0, {}), (0, {AGAIN: True}))]
+    assert passed == [True, False] and not tested.faults
+    assert tested.read("request", request(1), {AGAIN: True}) is not None  # it was lost indeed
 
 
 def test_each_input_is_counted_for_itself():
@@ -163,7 +170,9 @@ def test_what_is_sent_is_numbered_by_output_and_carries_the_episode():
     tested = edge(episode=6)
     messages = [unpack(ChunkDone, tested.pack("chunk_done", 10 + i, i, 0)) for i in range(2)]
     assert [(m.seq, m.episode, m.t_ns, m.chunk_id) for m in messages] == [(0, 6, 10, 0), (1, 6, 11, 1)]
-    assert unpack(Request, tested.pack("request", 0, 0, 0, 8, True, -1)).seq == 0 and tested.number("chunk_done") == 2
+    assert (
+        unpack(Request, tested.pack("request", 0, 0, 0, 8, True, -1, -1)).seq == 0 and tested.number("chunk_done") == 2
+    )
 
 
 # --- Frames -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from operators.metrics import episode_metrics
-from tests.graphs import run, with_node
+from tests.graphs import run, steady_run, with_node
 
 pytestmark = pytest.mark.graph
 
@@ -46,7 +46,8 @@ def async_rtr(tmp_path_factory, module_dora_env):
     edge = "{source: camera_front/frame_front, queue_size: 2}"
     node = f"  - id: probe\n    path: {probe}\n    inputs:\n      frame: {edge}\n"
     graph = with_node("async_rtr.yml", node, folder / "graph.yml")
-    return folder, run(graph, module_dora_env, folder / "out", LATENCY_MS=100)
+    done = steady_run(graph, module_dora_env, folder / "out", LATENCY_MS=100)
+    return folder, done
 
 
 def test_an_episode_ends_by_itself_with_success(async_rtr):
@@ -80,7 +81,7 @@ def test_a_frame_lies_in_shared_memory_and_is_read_only(async_rtr):
 
 
 def test_the_video_shows_both_cameras(async_rtr):
-    video = cv2.VideoCapture(str(async_rtr[0] / "out" / "episode_0.mp4"))
+    video = cv2.VideoCapture(str(async_rtr[1].out / "episode_0.mp4"))
     good, picture = video.read()
     assert good and picture.shape == (240, 640, 3)
     assert picture[:, :320].std() > 10 and picture[:, 320:].std() > 10
@@ -88,12 +89,12 @@ def test_the_video_shows_both_cameras(async_rtr):
 
 
 def test_the_report_stands_alone(async_rtr):
-    page = (async_rtr[0] / "out" / "report.html").read_text()
+    page = (async_rtr[1].out / "report.html").read_text()
     assert len(page) > 20_000 and "http://" not in page.replace("http://www.w3.org", "") and "<script src" not in page
 
 
 def test_sync_chunks_start_where_the_robot_stands(dora_env, tmp_path):
-    done = run("sync.yml", dora_env, tmp_path, NOISE=0)
+    done = steady_run("sync.yml", dora_env, tmp_path, NOISE=0)
     assert done.code == 0, done.text[-2000:]
     [log] = done.logs
     for chunk in log.chunks[1:]:
@@ -114,7 +115,7 @@ def test_naive_and_operators_graphs_run(dora_env, tmp_path):
 
 
 def test_a_guided_policy_runs_and_one_that_cannot_be_guided_ends_the_run(dora_env, tmp_path):
-    done = run("async_rtc.yml", dora_env, tmp_path / "flow", POLICY="expert_flow")
+    done = steady_run("async_rtc.yml", dora_env, tmp_path / "flow", POLICY="expert_flow")
     assert done.code == 0, done.text[-2000:]
     [log] = done.logs
     metrics = episode_metrics(log)
@@ -125,7 +126,7 @@ def test_a_guided_policy_runs_and_one_that_cannot_be_guided_ends_the_run(dora_en
 
 
 def test_with_600_ms_latency_no_cycle_starves_after_the_first_chunk(dora_env, tmp_path):
-    done = run("async_rtr.yml", dora_env, tmp_path, LATENCY_MS=600, NOISE=0)
+    done = steady_run("async_rtr.yml", dora_env, tmp_path, LATENCY_MS=600, NOISE=0)
     assert done.code == 0 and done.report["metrics"]["starved_percent"]["mean"] == 0
 
 

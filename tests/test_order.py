@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes import _ordered
 from nodes._ordered import Ordered
+from operators.edge import AGAIN
 from operators.messages import Turn, pack
 from operators.order import KEPT, Order, Trail
 
@@ -93,3 +95,29 @@ def test_a_bad_turn_is_left_to_the_edge():
     assert [*ordered.take(event("turn", seq=1))] == [event("turn", seq=1)]
     with pytest.raises(KeyError):
         Ordered({"inputs": {}}, "decoder")
+
+
+class Sending:
+    """A node that only sends."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send_output(self, output, array, metadata):
+        self.sent.append((output, array.to_pylist(), metadata))
+
+
+def test_a_turn_that_was_over_is_answered_with_the_newest_messages_again(monkeypatch):
+    monkeypatch.setattr(_ordered, "PAUSE_NS", 0)
+    node, ordered = Sending(), Ordered({"inputs": {"turn": "playback/turn", "plan": "playback/plan"}}, "decoder")
+    (topic, number, said) = sent(["plan"])[0]
+    turned = {"type": "INPUT", "id": "turn", "value": pack(said), "metadata": {}}
+    message = {"type": "INPUT", "id": topic, "value": pa.array([{"seq": number}]), "metadata": {}}
+    for each in range(9):
+        ordered.sent("action_chunk", pa.array([each]))
+    ordered.repeat(node, turned)
+    assert node.sent == []  # its turn is still to come
+    assert [*ordered.take(turned), *ordered.take(message)] == [message]
+    ordered.repeat(node, message)
+    ordered.repeat(node, turned)
+    assert node.sent == [("action_chunk", [each], {AGAIN: True}) for each in range(9 - _ordered.KEPT, 9)]

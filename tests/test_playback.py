@@ -1,6 +1,7 @@
 """Recording and playing back: the processes with mocked nodes, and the commands a user types."""
 
 import json
+import random
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nodes import dora_record_node, dora_replay_node, playback, recorder
+from nodes import _relay, _waiting, dora_record_node, dora_replay_node, playback, recorder
 from nodes._pictures import Pictures
 from nodes._recording import Recording
-from operators.messages import Command, Plan, pack, unpack
+from nodes._wire import Wire
+from operators.edge import AGAIN
+from operators.messages import Chunk, Command, Plan, pack, unpack
 from operators.settings import Settings
 from recordings.drec import Damage, Reader, Writer, encode
+from recordings.survey import survey
 from recordings.timeline import NEVER, Course, read_timeline
 from tests.graphs import ROOT, run
-from tests.live import SETTINGS, START, Live, answer, decoder
+from tests.live import PARTS, SETTINGS, START, Live, answer, decoder
 from tests.partners import Partners, as_recorded
 from tests.replay import EXPERT, Mock, assert_same, episode_messages, frame_event, replay_node, sent, told
 
@@ -115,6 +119,14 @@ def test_a_slow_disk_loses_messages_and_counts_them(tmp_path, monkeypatch):
     assert recording.lost == {"a/b": 1} and not recording.written
 
 
+def test_what_was_sent_again_is_recorded_once(tmp_path):
+    recording = Recording(tmp_path / "x.drec", "", False, print)
+    for seq, about in ((0, {}), (0, {AGAIN: True}), (1, {AGAIN: True}), (2, {})):
+        recording.add("a", "b", {"value": pa.array([{"seq": seq}]), "metadata": about})
+    recording.close()
+    assert recording.written == {"a/b": 3} and not recording.lost["a/b"]
+
+
 def played(path: Path, messages: list, sync: bool = False, **settings) -> Partners:
     node: Any = as_recorded(messages, sync)
     with Reader(path) as reader:
@@ -145,19 +157,76 @@ def test_lockstep_commands_are_those_recorded(tmp_path, at_once):
 WIRINGS = {"async_rtr": (False, True), "async_naive": (False, False), "sync": (True, False)}  # sync, refined
 
 
-@pytest.mark.parametrize("mode", WIRINGS)
-@pytest.mark.parametrize("seed", range(3))
-def test_lockstep_commands_are_those_of_a_live_run_whatever_came_late_or_not_at_all(tmp_path, at_once, mode, seed):
+def lost(message: Any) -> bool:
+    """Four plans and commands of 90; not those that alone tell when a chunk came in."""
+    if not isinstance(message, Plan | Command) or not 10 < message.cycle % 90 < 14:
+        return False
+    return isinstance(message, Command) or message.answered_age > 0
+
+
+# stalls: processes are not given the processor for up to a second and lose what their queues do not hold
+RUNS = [(mode, seed, 0) for mode in WIRINGS for seed in range(3)]
+RUNS += [(mode, seed, 0.01) for mode in ("async_rtr", "async_naive") for seed in range(3, 6)]
+
+
+@pytest.mark.parametrize("mode, seed, stalls", RUNS)
+def test_lockstep_commands_are_those_of_a_live_run_whatever_came_late_or_not_at_all(
+    tmp_path, at_once, mode, seed, stalls
+):
     sync, refined = WIRINGS[mode]
-    live = Live(seed, sync, refined).run(260)
-    live = [(t, m) for t, m in live if not isinstance(m, Plan | Command) or not 10 < m.cycle % 90 < 14]  # lost
+    live = [
+        (topic, message)
+        for topic, message in Live(seed, sync, refined, stalls).run(500 if stalls else 260)
+        if not lost(message)
+    ]
     path, partners = record(tmp_path / "x.drec", live), Partners(START, answer, decoder(refined), SETTINGS, sync)
     with Reader(path) as reader:
         timeline = read_timeline(reader)
     playback.run(cast(Any, partners), replace(SETTINGS, clock="rig", speed=0), path, timeline)
     played = {command.cycle: command for command in partners.commands}
-    recorded = told(live, "command")
+    last = told(live, "request")[-1].plan  # whether its scheduler heard the plans after it, a recording does not tell
+    until = next(plan.cycle for plan in told(live, "plan") if plan.seq >= last) + SETTINGS.execution_horizon
+    recorded = [command for command in told(live, "command") if command.cycle < until or not stalls]
     assert len({command.chunk_id for command in recorded}) > 3
+    assert_same([played[command.cycle] for command in recorded], recorded)
+
+
+class Lossy(Partners):
+    """Each process loses one in fifty messages and turns."""
+
+    chance = random.Random(1)
+
+    def next(self, timeout=None):
+        return super().next(timeout) or (None if "score" in self.outputs else {"type": "TIMEOUT"})
+
+    def reaches(self, name):
+        return self.chance.random() > 0.02
+
+
+def test_a_picture_behind_a_later_one_is_nobodys_turn():
+    node = replay_node([])
+    sender = _relay.Sender(node, Wire(node, "playback", {}), lockstep=True)
+    for seq in (0, 2, 1, 3):
+        event = frame_event("front", np.zeros((2, 2, 3), np.uint8), seq=seq)
+        sender.send("frame_front", event["value"], event["metadata"])
+    assert len(node.outputs["frame_front"]) == 3
+    assert [turn.number[-1] for turn in sent(node, "turn")] == [0, 2, 3]
+
+
+def test_what_lockstep_loses_is_sent_again_however_long_a_chunk_takes(tmp_path, at_once, monkeypatch):
+    monkeypatch.setitem(_waiting.LOST_NS, Chunk, 1_000_000_000)
+    monkeypatch.setattr(_waiting, "AGAIN_NS", 0)
+    monkeypatch.setattr(_relay, "BREATH_S", 0)
+    slow = Live(1)
+    slow.inferred = 240 * PARTS  # the first chunk
+    live = slow.run(400)
+    path, partners = record(tmp_path / "x.drec", live), Lossy(START, answer, decoder(True), SETTINGS)
+    with Reader(path) as reader:
+        timeline = read_timeline(reader)
+    playback.run(cast(Any, partners), replace(SETTINGS, clock="rig", speed=0), path, timeline)
+    played = {command.cycle: command for command in partners.commands}
+    recorded = told(live, "command")
+    assert max(command.chunk_id for command in recorded) > 8
     assert_same([played[command.cycle] for command in recorded], recorded)
 
 
@@ -218,7 +287,9 @@ def test_the_timeline_knows_every_delay(tmp_path):
     [recorded] = timeline.episodes.values()
     assert len(recorded.courses) >= 4 and timeline.damage == []
     came = [course for course in recorded.courses.values() if course.joined < NEVER]
-    assert {c.later(-c.asked) for c in came} == {Course(0, 1, 8, 9)} and {c.shown - c.asked for c in came} == {0}
+    assert {c.later(-c.asked)._replace(heard=0) for c in came} == {Course(0, 1, 8, 9, -1, 0)} and {
+        c.shown - c.asked for c in came
+    } == {0}
     assert recorded.course(70, 5) == Course(5, 6, 13, 14) and timeline.episode(7).course(0, 5).joined == 13
 
 
@@ -273,6 +344,19 @@ def commands(path: Path) -> dict[int, tuple[int, bytes]]:
     return {m.cycle: (m.t_ns, b"".join(np.asarray(v).tobytes() for v in m[3:])) for m in received}
 
 
+def asked_last(path: Path) -> int:
+    """Cycle of the plan by which the last request was asked."""
+    with Reader(path) as reader:
+        [episode] = read_timeline(reader).episodes.values()
+    return int(episode.cycles[max(course.asked for course in episode.courses.values())])
+
+
+def lacks(path: Path) -> dict[str, int]:
+    """Messages by topic that a recording lacks."""
+    with Reader(path) as reader:
+        return {name: topic.missing for name, topic in survey(reader).topics.items() if topic.missing}
+
+
 @pytest.mark.graph
 def test_record_and_replay_of_dora_and_playback_in_lockstep(module_dora_env, tmp_path):
     """The commands of the documentation, one after the other."""
@@ -287,8 +371,14 @@ def test_record_and_replay_of_dora_and_playback_in_lockstep(module_dora_env, tmp
     env |= {"RECORD": str(tmp_path / "all.drec"), "RECORD_FRAMES": "zstd"}
     topics = "robot/proprio,camera_front/frame_front,camera_wrist/frame_wrist"
     command = ["dora", "record", "dataflows/async_rtr.yml", "-o", str(tmp_path / "some.drec"), "--topics", topics]
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=90)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    missing = {}
+    for _ in range(3):  # what it holds can be played; on a busy machine a recorder, too, may not get everything
+        done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=90)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        missing = lacks(tmp_path / "all.drec")
+        if not missing:
+            break
+    assert not missing
     names, _, damage = content(tmp_path / "some.drec")
     assert set(names) == set(topics.split(",")) and damage == []
 
@@ -304,6 +394,7 @@ def test_record_and_replay_of_dora_and_playback_in_lockstep(module_dora_env, tmp
         done = run("playback.yml", module_dora_env, tmp_path / number, **about)
         assert done.code == 0, done.text[-2000:]
         twice.append(commands(again))
-    recorded = {cycle: command for cycle, (_, command) in commands(tmp_path / "all.drec").items()}
+    until = asked_last(tmp_path / "all.drec") + 12  # what the scheduler did not hear after that, nothing tells
+    recorded = {cycle: command for cycle, (_, command) in commands(tmp_path / "all.drec").items() if cycle < until}
     assert len(recorded) > 200 and twice[0] == twice[1]
     assert {cycle: command for cycle, (_, command) in twice[0].items() if cycle in recorded} == recorded

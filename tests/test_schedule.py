@@ -151,7 +151,9 @@ def test_async_listens_to_plans_and_sync_to_chunk_done():
 def test_settings_reach_the_schedule():
     scheduling = Scheduling(Settings(execution_horizon=10, settle=2, request_timeout_ms=500), sync=False)
     assert scheduling.receive(plan_message(0, 0, 0)) and scheduling.receive(plan_message(29, 0, 0)) is None
-    assert scheduling.receive(plan_message(30, 0, 0)) == Ask(1, 0, 8, False, plan=30)  # 500 ms are 30 cycles
+    assert scheduling.receive(plan_message(30, 0, 0)) == Ask(
+        1, 0, 8, False, plan=30, plan_before=29
+    )  # 500 ms are 30 cycles
     assert scheduling.receive(plan_message(31, 9, ENOUGH, answered=1)) is None and scheduling.expected_delay == 8
     assert scheduling.receive(plan_message(32, 10, ENOUGH, answered=1)) is not None
     patient = Scheduling(Settings(settle=2), sync=True)
