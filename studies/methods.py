@@ -1,6 +1,7 @@
 """The ways to join chunks that are compared: a mode of wiring and the values that differ from the defaults."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from operators.settings import Settings
 
@@ -13,7 +14,16 @@ class Method:
     values: dict[str, str | int | float] = field(default_factory=dict)
 
     def config(self, base: Settings) -> Settings:
-        return replace(base, **{"join": "newest", **self.values})
+        return replace(base, **self._whole)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Of the environment, for a run of the graph `mode`.yml."""
+        return {name.upper(): str(value) for name, value in self._whole.items()}
+
+    @property
+    def _whole(self) -> dict[str, Any]:
+        return {"join": "newest", **self.values}  # whatever a graph's default is
 
 
 def _rtr(**values: str | int | float) -> Method:
