@@ -83,7 +83,8 @@ def fade(old: Rows, start: int, chunk: Rows, live: Sequence[Rows] = ()) -> Rows:
     action = new.action.astype(np.float64)
     turn = vector_from_matrix(matrix_from_6d(before[3:9]) @ matrix_from_6d(action[0, 3:9]).T)
     action[:, :3] += left * (before[:3] - action[0, :3])
-    action[:, 9:] += left * (before[9:] - action[0, 9:])
+    gripper = action[:, 9:] + left * (before[9:] - action[0, 9:])
+    action[:, 9:] = np.clip(gripper, min(0, action[:, 9].min()), max(1, action[:, 9].max()))  # not beyond its stops
     action[:, 3:9] = sixd_from_matrix(matrix_from_vector(left * turn) @ matrix_from_6d(action[:, 3:9]))
     faded = np.where(left > 0, action, new.action)  # past the fade the chunk itself, bit by bit
     return Rows(start, faded.astype(np.float32))

@@ -48,7 +48,9 @@ class Settings:
     refine_codec: str = _variable("", "decoder", "what refine uses in the place of CODEC; empty = CODEC", ("", *CODECS))
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
-    join: str = _variable("newest", "executor", "how a chunk takes over from the plan", tuple(JOINS))
+    join: str = _variable(
+        "newest", "executor", "how a chunk takes over from the plan (`async_rtr.yml`: `fade`)", tuple(JOINS)
+    )
     smooth: str = _variable("none", "executor", "how the command follows the plan", STAGES)
     slowest: float = _variable(
         0.4, "executor", "feed rate down to which a slow policy slows the robot; 1 = never", least=0.05

@@ -14,6 +14,8 @@ from models.stored import read_head
 from operators.policy import check_features, check_guide
 from operators.settings import Settings, parse
 
+GRAPHS = Path(__file__).parents[1] / "dataflows"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -33,6 +35,12 @@ class Check:
 
             lasa_stroke(config.seed)
         check_policy(graph, config)
+
+
+def graph_settings(mode: str, environ: Mapping[str, str]) -> Settings:
+    """Settings as the graph of a mode has them: its own defaults, where the environment says nothing."""
+    graph = yaml.safe_load((GRAPHS / f"{mode}.yml").read_text())
+    return parse({**resolved(graph["env"], environ), **environ})
 
 
 def resolved(env: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:

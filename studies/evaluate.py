@@ -22,8 +22,9 @@ from operators.episode_log import EpisodeLog
 from operators.latency import TRACES, latency_ms
 from operators.messages import HZ
 from operators.metrics import METRICS, aggregate, episode_metrics
-from operators.settings import Settings, parse
+from operators.settings import Settings
 from recordings.trace import DamagedTrace, load, save
+from studies.check import graph_settings
 from studies.lockstep import MODES, Lockstep
 
 EVALUATION_SEEDS = 20_000  # 0-9 999 collect, 10 000-19 999 tune
@@ -80,7 +81,7 @@ def evaluate(options: Evaluate) -> dict[str, dict]:
         ValueError: an option that is none.
     """
     names = {"TASK": options.task, "POLICY": options.policy, "TARGETS": options.targets}
-    config = parse({**os.environ, **names})
+    config = graph_settings(options.mode, {**os.environ, **names})
     delay_cycles(options.delay, 0, 0, 0)
     jobs = [
         Job(config, options.mode, options.delay, number, options.seed + number, options.trace, options.sight)

@@ -9,9 +9,10 @@ import numpy as np
 from rich.progress import track
 
 from operators.messages import HZ, Command, Scene
-from operators.settings import Settings, parse
+from operators.settings import Settings
 from simulation.renderer import Renderer
 from simulation.tasks import make_task
+from studies.check import graph_settings
 from studies.evaluate import delay_cycles
 from studies.lockstep import Lockstep
 
@@ -42,8 +43,9 @@ class Video:
         if self.out.suffix != ".webm":
             raise ValueError(f"--out: expected a file .webm, got {self.out}")
         delay_cycles(self.delay, 0, 0, 0)
-        config = parse({**os.environ, "POLICY": self.policy, "TARGETS": self.targets})
-        films = [film(config, mode, self.delay, self.seed) for mode in track(self.modes, "episodes")]
+        environ = {**os.environ, "POLICY": self.policy, "TARGETS": self.targets}
+        configs = {mode: graph_settings(mode, environ) for mode in self.modes}
+        films = [film(configs[mode], mode, self.delay, self.seed) for mode in track(self.modes, "episodes")]
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write(self.out, films)
         print(self.out)

@@ -183,6 +183,13 @@ def test_fade_begins_on_the_old_plan_and_ends_on_the_chunk_bit_by_bit():
     assert new.at(28)[9] - chunk.at(28)[9] == pytest.approx(0.5 * (old.at(20)[9] - chunk.at(20)[9]), abs=1e-6)
 
 
+def test_fade_does_not_ask_a_gripper_for_more_than_it_can():
+    old, chunk = line(0, 30), line(10, 30)
+    old.action[:, 9], chunk.action[:, 9] = 0.0, 0.0
+    chunk.action[20 - 10, 9] = 0.01  # a decoder's error at the takeover tick
+    assert fade(old, 20, chunk).action[:, 9].min() == 0
+
+
 @pytest.mark.parametrize("step", [0.001, 0.019, 0.05])
 def test_fade_goes_on_at_constant_velocity_where_the_old_plan_has_no_row_but_not_far(step):
     old = line(0, 20, step=step)
