@@ -45,7 +45,9 @@ class Settings:
         200.0, "policy", "a frame older than this is not used: the request waits for a newer one, 2 s at most"
     )
     codec: str = _variable("vae", "policy, decoder", "of latents, and what refine passes chunks through", CODECS)
-    refine_codec: str = _variable("", "decoder", "what refine uses in the place of CODEC; empty = CODEC", ("", *CODECS))
+    refine_codec: str = _variable(
+        "", "decoder", "what refine uses in the place of CODEC; empty = CODEC (`async_rtr.yml`: `dct`)", ("", *CODECS)
+    )
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
     join: str = _variable(

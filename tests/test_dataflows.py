@@ -13,14 +13,14 @@ from operators.settings import Settings
 
 GRAPHS = sorted(Path("dataflows").glob("*.yml"))
 PLAYBACK = {"RECORDING", "SPEED", "DELAY"}  # read where a recording is played
-FADE = {"JOIN": "fade"}  # what refinement leaves of a seam is faded out: docs/results/README.md
+BEST = {"REFINE_CODEC": "dct", "JOIN": "fade"}  # see docs/results/README.md
 RIG = {"CLOCK": "rig", "LATENCY_MS": "0"}  # the clock is the recording's
 DIFFERENT = {  # graph -> variable -> its default there
     "async_rtc.yml": {"POLICY": "expert_flow"},  # the expert has no sampler to guide
     "async_a2c2.yml": {"POLICY": "dp_latent60", "CODEC": "vae"},  # nor an encoder
-    **{name: FADE for name in ("async_rtr.yml", "async_rtr_operators.yml")},
+    **{name: BEST for name in ("async_rtr.yml", "async_rtr_operators.yml")},
     **{name: RIG for name in ("playback_naive.yml", "playback_sync.yml")},
-    **{name: {**RIG, **FADE} for name in ("playback.yml", "compare_open_loop.yml")},
+    **{name: {**RIG, **BEST} for name in ("playback.yml", "compare_open_loop.yml")},
 }
 MODULES = {"rtr-robot-sim": "robot_sim", "rtr-camera-sim": "camera_sim"}
 
