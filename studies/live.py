@@ -72,7 +72,10 @@ class Live:
         about = {"POLICY": self.policy, "CODEC": self.codec, "SEED": str(self.seed), "LATENCY_MS": str(latency)}
         env = {**os.environ, **about, **method.variables, "OUT": str(out), "EPISODES": "1"}
         command = ["dora", "run", "--log-level", "error", str(ROOT / "dataflows" / f"{method.mode}.yml")]
-        done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=RUN_S)
+        try:
+            done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=RUN_S)
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"{name} at {latency} ms: expected a run to end within {RUN_S} s, it did not") from None
         if done.returncode:
             raise ValueError(f"{name} at {latency} ms: expected a run to its end, got {done.stdout[-500:]}")
         report = json.loads((out / "report.json").read_text())
