@@ -81,14 +81,17 @@ def check_features(policy: Policy | type[Policy], name: str) -> None:
 
 
 def state_in_pictures(recent: Sequence[Proprio], frames: Mapping[str, Frame]) -> Proprio:
-    """The state at which the pictures were taken: a picture is some ticks old when it arrives.
+    """The state at which the wrist picture was taken: a picture is some ticks old when it arrives.
 
-    Where there are no pictures, and where all states kept are newer, it is the newest state.
+    What the wrist camera shows moves with the arm, so that picture and reference pose must be of one tick: two ticks
+    are 2 mm at writing speed. Without a wrist camera it is the state of the oldest picture; where there are no
+    pictures, and where all states kept are newer, the newest.
 
     Args:
         recent: oldest first, at least one.
     """
-    shown = min((frame.tick for frame in frames.values()), default=recent[-1].tick)
+    oldest = min((frame.tick for frame in frames.values()), default=recent[-1].tick)
+    shown = frames["wrist"].tick if "wrist" in frames else oldest
     return next((state for state in reversed(recent) if state.tick <= shown), recent[-1])
 
 

@@ -63,10 +63,13 @@ def test_floats_are_no_pixels_and_the_edge_counts_them():
     assert edge.counts == {"frame_front schema": 1}
 
 
-def test_the_state_is_that_of_the_tick_the_older_picture_shows():
+def test_the_state_is_that_of_the_tick_the_wrist_picture_shows():
     state = told(episode_messages("async_rtr"), "proprio")[0]
     states = [state._replace(tick=tick, seq=seq) for seq, tick in enumerate((4, 5, 5, 6))]
-    frames = {name: Frame(PIXELS, 0, 0, tick, 0) for name, tick in (("front", 5), ("wrist", 6))}
+    for front in (4, 6):
+        frames = {name: Frame(PIXELS, 0, 0, tick, 0) for name, tick in (("front", front), ("wrist", 5))}
+        assert state_in_pictures(states, frames) is states[2]
+    frames = {name: Frame(PIXELS, 0, 0, tick, 0) for name, tick in (("front", 5), ("side", 6))}
     assert state_in_pictures(states, frames) is states[2]
     assert state_in_pictures(states, {}) is states[3]
     assert state_in_pictures(states[3:], frames) is states[3]
