@@ -39,26 +39,21 @@ class Ordered:
         self._topics = {name: output for name, (node, output) in wired.items() if node == sender and name != TURN}
         self._order = Order(set(self._topics.values()), name)
         self._sent: dict[str, deque[pa.Array]] = {}  # by output
-        self._repeated_ns = 0
+        self._asked, self._repeated_ns = False, 0
 
     def sent(self, output: str, array: pa.Array) -> None:
         """Keep a message that was sent."""
         self._sent.setdefault(output, deque(maxlen=KEPT)).append(array)
 
-    def repeat(self, node: Any, event: dict[str, Any]) -> None:
-        """Send the newest messages once more if an event is a turn that was over before."""
+    def repeat(self, node: Any) -> None:
+        """Send the newest messages once more if a turn that was over before has come."""
         now = time.monotonic_ns()
-        if event["type"] != "INPUT" or event["id"] != TURN or now - self._repeated_ns < PAUSE_NS:
-            return
-        try:
-            asked = self._order.known(unpack(Turn, event["value"]))
-        except BadMessage:
-            return
-        if asked:
+        if self._asked and now - self._repeated_ns >= PAUSE_NS:
             self._repeated_ns = now
             for output, messages in self._sent.items():
                 for array in messages:
                     node.send_output(output, array, {AGAIN: True})
+        self._asked = False
 
     def take(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """An event came; those whose turn it is now."""
@@ -66,9 +61,12 @@ class Ordered:
             yield event
         elif event["id"] == TURN:
             try:
-                yield from self._order.turn(unpack(Turn, event["value"]))
+                turn = unpack(Turn, event["value"])
             except BadMessage:
                 yield event  # the edge names what is wrong with it
+                return
+            self._asked = self._asked or self._order.known(turn)
+            yield from self._order.turn(turn)
         elif event["id"] in self._topics and (seq := number(event)) >= 0:
             yield from self._order.hold(self._topics[event["id"]], seq, event)
         else:

@@ -69,11 +69,11 @@ class Wire:
                 self._close()
                 yield "", None
                 continue
-            if self._order:
-                with self._lock:
-                    self._order.repeat(self._node, event)
             for each in self._order.take(event) if self._order else (event,):
                 yield self._read(each) or ("", None)
+            if self._order:
+                with self._lock:
+                    self._order.repeat(self._node)
 
     def drain(self) -> Iterator[tuple[str, Any]]:
         """Whatever has come, without waiting."""

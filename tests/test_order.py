@@ -115,9 +115,12 @@ def test_a_turn_that_was_over_is_answered_with_the_newest_messages_again(monkeyp
     message = {"type": "INPUT", "id": topic, "value": pa.array([{"seq": number}]), "metadata": {}}
     for each in range(9):
         ordered.sent("action_chunk", pa.array([each]))
-    ordered.repeat(node, turned)
+    assert [*ordered.take(turned)] == []
+    ordered.repeat(node)
     assert node.sent == []  # its turn is still to come
-    assert [*ordered.take(turned), *ordered.take(message)] == [message]
-    ordered.repeat(node, message)
-    ordered.repeat(node, turned)
+    assert [*ordered.take(message)] == [message]
+    ordered.repeat(node)
+    assert node.sent == [] and [*ordered.take(turned)] == []
+    ordered.repeat(node)
+    ordered.repeat(node)
     assert node.sent == [("action_chunk", [each], {AGAIN: True}) for each in range(9 - _ordered.KEPT, 9)]
