@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from operators.metrics import METRICS, aggregate, paired_difference, paired_ratio
 
@@ -26,6 +28,7 @@ SHOWN = (
     "inference_ms_p50",
     "refine_ms_p50",
 )
+FAMILIES = {"rtr": "tab:red", "rtc": "tab:green", "bid": "tab:green", "paint": "tab:green", "vlash": "tab:purple"}
 AXES = ("velocity_jump", "deviation_mm")  # both: less is better
 
 Cells = list[dict[str, Any]]  # as `rtr compare` writes them
@@ -57,11 +60,15 @@ def front(points: dict[str, tuple[float, float]]) -> list[str]:
 
 
 def by_delay(cells: Cells) -> dict[str, dict[str, dict[str, Any]]]:
-    """delay -> method -> cell, in the order of the cells."""
+    """delay -> method -> cell; constant delays first, by length, and methods in the order of the cells."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for cell in cells:
+    for cell in sorted(cells, key=lambda cell: _length(cell["about"]["delay"])):
         found.setdefault(cell["about"]["delay"], {})[cell["about"]["method"]] = cell
     return found
+
+
+def _length(delay: str) -> float:
+    return float(delay) if delay.isdecimal() else np.inf
 
 
 def _markdown(cells: Cells, name: str) -> str:
@@ -76,7 +83,7 @@ def _markdown(cells: Cells, name: str) -> str:
         "velocity jump against deviation. Everything, with configuration hash and seeds of each cell: "
         f"[{name}.csv]({name}.csv). Times are of the machine that ran it.",
         "",
-        f"![velocity jump against deviation, a point a method, a panel a delay]({name}.png)",
+        f"![velocity jump against deviation, a numbered point a method, a panel a delay]({name}.png)",
         "",
     ]
     for delay, methods in by_delay(cells).items():
@@ -139,24 +146,49 @@ def _write_csv(cells: Cells, path: Path) -> None:
 
 
 def _draw(cells: Cells, path: Path) -> None:
-    """Velocity jump against deviation, a point a method with its intervals, a panel a delay."""
+    """Velocity jump against deviation, a numbered point a method with its intervals, a panel a delay, and the key."""
     panels = by_delay(cells)
-    columns = min(len(panels), 3)
-    rows = -(-len(panels) // columns)
+    names = list(dict.fromkeys(cell["about"]["method"] for cell in cells))
+    columns = min(len(panels) + 1, 3)
+    rows = -(-(len(panels) + 1) // columns)
     figure = Figure(figsize=(6.5 * columns, 5 * rows), layout="constrained")
     axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     for axis in axes[len(panels) :]:
-        axis.set_visible(False)
+        axis.set_axis_off()
     for axis, (delay, methods) in zip(axes, panels.items(), strict=False):
-        best = front({name: _point(cell) for name, cell in methods.items()})
-        for name, cell in methods.items():
-            x, y = (aggregate([{m: v} for v in values(cell, m)])[m] for m in AXES)
-            colour = "tab:red" if name in best else "tab:gray"
-            spans = [[[end["mean"] - end["ci95"][0]], [end["ci95"][1] - end["mean"]]] for end in (x, y)]
-            axis.errorbar(x["mean"], y["mean"], *reversed(np.nan_to_num(spans)), fmt="o", color=colour, alpha=0.7)
-            axis.annotate(name, (x["mean"], y["mean"]), (4, 4), textcoords="offset points", fontsize=8, color=colour)
-        axis.set_xscale("log")
+        _panel(axis, methods, names)
         axis.set_title(f"delay {delay}")
-        axis.set_xlabel("velocity jump [mm/tick]")
-        axis.set_ylabel("deviation [mm]")
+    _key(axes[len(panels)], names)
     figure.savefig(path, dpi=90)
+
+
+def _panel(axis: Axes, methods: dict[str, dict[str, Any]], names: list[str]) -> None:
+    best = front({name: _point(cell) for name, cell in methods.items()})
+    for name, cell in methods.items():
+        x, y = (aggregate([{m: v} for v in values(cell, m)])[m] for m in AXES)
+        at, own = (x["mean"], y["mean"]), _colour(name)
+        spans = [np.nan_to_num([[end["mean"] - end["ci95"][0]], [end["ci95"][1] - end["mean"]]]) for end in (x, y)]
+        axis.errorbar(*at, yerr=spans[1], xerr=spans[0], fmt="none", ecolor=own, alpha=0.3)
+        fill, text = (own, "white") if name in best else ("white", own)
+        axis.plot(*at, "o", color=own, markerfacecolor=fill, markersize=13)
+        axis.annotate(str(names.index(name) + 1), at, color=text, ha="center", va="center_baseline", fontsize=7)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlabel("velocity jump [mm/tick]")
+    axis.set_ylabel("deviation [mm]")
+
+
+def _key(axis: Axes, names: list[str]) -> None:
+    rows = -(-len(names) // 2)
+    for place, name in enumerate(names):
+        column, row = divmod(place, rows)
+        at = 0.02 + 0.5 * column, 0.97 - 0.88 * row / rows
+        axis.text(*at, f"{place + 1}  {name}", color=_colour(name), transform=axis.transAxes)
+    axis.text(0.02, 0.0, "filled: no other is as good in both", transform=axis.transAxes)
+
+
+def _colour(name: str) -> str:
+    """Of its family of methods."""
+    return next((colour for begin, colour in FAMILIES.items() if name.startswith(begin)), "tab:gray")
