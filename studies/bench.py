@@ -3,10 +3,7 @@
 Percentiles beside their bars; no verdict from one run on a noisy machine.
 """
 
-import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,8 +26,8 @@ from operators.rotation import action_from_pose
 from operators.rows import Rows, rows
 from recordings.drec import Reader
 from recordings.survey import losses
+from studies.running import run_graph
 
-GRAPH = Path(__file__).parents[1] / "dataflows" / "async_rtr.yml"
 LIVE = (
     *("starved_percent", "jitter_ms_p50", "jitter_ms_p99", "jitter_ms_max"),
     *("refine_ms_p50", "refine_ms_p99", "delay_ticks"),
@@ -134,14 +131,9 @@ def run_live(options: Bench, out: Path, busy: int, **values: str) -> dict[str, d
             process.start()
             stack.callback(process.join)
         stack.callback(stop.set)
-        chosen = {"LATENCY_MS": str(options.latency_ms), "EPISODES": str(episodes), "OUT": str(out), **values}
-        command = ["dora", "run", "--log-level", "error", str(GRAPH)]
+        chosen = {"LATENCY_MS": str(options.latency_ms), "EPISODES": str(episodes), **values}
         print(f"live run of {episodes} episodes, {busy} busy processes, {values or 'nothing recorded'} ...", flush=True)
-        environ = {**os.environ, **chosen}
-        done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode:
-            sys.exit(f"rtr bench: the live run failed\n{done.stdout[-2000:]}")
-    return json.loads((out / "report.json").read_text())["metrics"]
+        return run_graph("async_rtr", out, chosen)["metrics"]
 
 
 def _spin(stop) -> None:

@@ -5,8 +5,6 @@ kept, run by run, and not played again.
 """
 
 import json
-import os
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +16,8 @@ from operators.settings import Settings
 from studies.compare import usable
 from studies.evaluate import EVALUATION_SEEDS, revision
 from studies.methods import Method, chosen
+from studies.running import run_graph
 
-ROOT = Path(__file__).parents[1]
 RUN_S = 180
 MET = ("starved_percent", "delay_ticks", "delay_ticks_max", "velocity_jump", "jitter_ms_p99", "inference_ms_p50")
 
@@ -68,17 +66,12 @@ class Live:
 
     def _run(self, name: str, method: Method, latency: int) -> dict[str, Any]:
         """One live episode -> its figures."""
-        out = (self.out / name / str(latency)).resolve()
         about = {"POLICY": self.policy, "CODEC": self.codec, "SEED": str(self.seed), "LATENCY_MS": str(latency)}
-        env = {**os.environ, **about, **method.variables, "OUT": str(out), "EPISODES": "1"}
-        command = ["dora", "run", "--log-level", "error", str(ROOT / "dataflows" / f"{method.mode}.yml")]
+        variables = {**about, **method.variables, "EPISODES": "1"}
         try:
-            done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=RUN_S)
-        except subprocess.TimeoutExpired:
-            raise ValueError(f"{name} at {latency} ms: expected a run to end within {RUN_S} s, it did not") from None
-        if done.returncode:
-            raise ValueError(f"{name} at {latency} ms: expected a run to its end, got {done.stdout[-500:]}")
-        report = json.loads((out / "report.json").read_text())
+            report = run_graph(method.mode, self.out / name / str(latency), variables, RUN_S)
+        except ValueError as error:
+            raise ValueError(f"{name} at {latency} ms: {error}") from None
         figures = {metric: report["metrics"][metric]["mean"] for metric in MET if metric in report["metrics"]}
         return {"success": bool(report["episodes"][0]["score"]["success"]), **figures}
 

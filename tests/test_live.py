@@ -1,12 +1,11 @@
 """`rtr live`: the latency goes up until a cycle starves, and what is known is not played again."""
 
-from pathlib import Path
-
 import pytest
 
 from studies import live
 from studies.live import Live, limits
 from studies.methods import METHODS
+from studies.running import ROOT, run_graph
 
 
 @pytest.fixture
@@ -51,5 +50,18 @@ def test_what_starves_at_once_has_no_range():
 
 def test_every_method_names_a_graph_and_its_variables():
     for name, method in METHODS.items():
-        assert (Path(live.ROOT) / "dataflows" / f"{method.mode}.yml").exists(), name
+        assert (ROOT / "dataflows" / f"{method.mode}.yml").exists(), name
         assert "JOIN" in method.variables
+
+
+def test_a_run_that_fails_or_does_not_end_is_named(tmp_path, monkeypatch):
+    (tmp_path / "dora").write_text("#!/bin/sh\necho policy: no such checkpoint\nexit 1\n")
+    (tmp_path / "dora").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(
+        ValueError, match=r"async_rtr\.yml: expected it to run to its end, got exit 1; see .*\npolicy: no"
+    ):
+        run_graph("async_rtr", tmp_path, {})
+    (tmp_path / "dora").write_text("#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(ValueError, match=r"async_naive\.yml: expected it to end within 0\.2 s, it did not"):
+        run_graph("async_naive", tmp_path, {}, 0.2)
