@@ -57,9 +57,8 @@ class Live:
                     break
             minutes = (time.monotonic() - begun) / 60
             left = minutes / (number + 1) * (len(methods) - number - 1)
-            console.print(
-                f"{name}: {limits(found[name])}; {number + 1} of {len(methods)}, about {left:.0f} minutes left"
-            )
+            told = f"{limits(found[name])}; {number + 1} of {len(methods)}, about {left:.0f} minutes left"
+            console.print(f"{name}: {told}", soft_wrap=True)
         path = self.results / "live.md"
         path.write_text(table(found, self.policy, revision()))
         console.print(str(path))
@@ -98,6 +97,8 @@ def table(found: Found, policy: str, version: str) -> str:
         "",
         f"`rtr live`, one episode a run, `POLICY={policy}`, revision {version}. The latency is that of",
         "`LATENCY_MS`: from the request to the chunk. It goes up until a cycle starves after the first chunk.",
+        "Ticks are those of the plan, from the observation to the takeover: before a plan runs out it is played more",
+        "slowly (`SLOWEST`), so a latency costs fewer of them than it lasts. In sync the robot stands meanwhile.",
         "",
         "| method | graph | values | starvation-free | task done at [ms] |",
         "|---|---|---|---|---|",
