@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+GRACE_S = 15.0
 
 
 def run_graph(mode: str, out: Path, variables: dict[str, str], limit_s: float | None = None) -> dict[str, Any]:
@@ -29,10 +30,19 @@ def run_graph(mode: str, out: Path, variables: dict[str, str], limit_s: float | 
         except subprocess.TimeoutExpired:
             raise ValueError(f"{mode}.yml: expected it to end within {limit_s:g} s, it did not; see {log}") from None
         finally:
-            if process.poll() is None:  # Ctrl-C ends it too
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            _end(process)  # after Ctrl-C here too
     if code:
         said = log.read_text()[-2000:]
         raise ValueError(f"{mode}.yml: expected it to run to its end, got exit {code}; see {log}:\n{said}")
     return json.loads((out / "report.json").read_text())
+
+
+def _end(process: subprocess.Popen) -> None:
+    """As by Ctrl-C, so that dora ends its nodes; what does not end is killed."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
