@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.checkpoint import FOLDER, BadCheckpoint, read, require
 from models.diffusion import UNet
+from models.flow import RowTimes
 from models.guidance import DDIM_GUIDES, KINDS, Function, Units, continued, draws, target
 from models.registry import make_codec
 from models.rtc import Target, gain
@@ -149,14 +150,17 @@ class Network(nn.Module):
         self.register_buffer("spread", torch.ones(features))
         self.register_buffer("low", torch.zeros(ACTION_WIDTH))
         self.register_buffer("high", torch.ones(ACTION_WIDTH))
-        self.unet = UNet(length, ACTION_WIDTH, features)
+        each_row = kind == "rtcflow"  # has a time of its own, which is a channel more
+        unet = UNet(length, ACTION_WIDTH + each_row, features)
+        self.unet = RowTimes(unet) if each_row else unet
 
     @classmethod
     def like(cls, tensors: Mapping[str, Tensor], kind: str = "dp") -> "Network":
         """A network for a checkpoint's tensors."""
-        if "mean" not in tensors or "unet.place" not in tensors:
+        place = "unet.network.place" if kind == "rtcflow" else "unet.place"
+        if "mean" not in tensors or place not in tensors:
             raise BadCheckpoint(f"expected a diffusion policy, got tensors {', '.join(sorted(tensors)[:3])} ...")
-        return cls(tensors["unet.place"].shape[1], len(tensors["mean"]), kind)
+        return cls(tensors[place].shape[1], len(tensors["mean"]), kind)
 
     def condition(self, features: Tensor) -> Tensor:
         """(B, F) -> the same with mean 0 and standard deviation 1 over the data."""

@@ -18,3 +18,10 @@ class FlowActionPolicy(DpPolicy):
 
     name = "flow_action60"
     guides: ClassVar = FLOW_GUIDES
+
+
+class RtcFlowActionPolicy(DpPolicy):
+    """The same, trained with clean first rows: training-time real-time chunking."""
+
+    name = "rtcflow_action60"
+    guides: ClassVar = ("rtc_trained", *FLOW_GUIDES)

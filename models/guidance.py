@@ -19,10 +19,11 @@ from operators.policy import Observation
 from operators.prefix import Prefix, prefix
 from operators.rotation import to_relative
 
-FLOW_GUIDES = ("rtc", "bid", "paint", "vlash")  # and rtc_trained, if the velocity was trained so
+FLOW_GUIDES = ("rtc", "bid", "paint", "vlash")  # and rtc_trained, if the velocity was trained so (kind rtcflow)
 DDIM_GUIDES = ("rtc", "bid", "vlash")
 LATENT_FLOW_GUIDES = DDIM_GUIDES  # `paint` puts rows into a sample
 PAINT_ROUNDS, LARGEST_NOISE = 2, 3.0
+LONGEST_PREFIX = 24  # rows that a flow of kind rtcflow has seen clean: the longest delay it can be asked for
 Function = Denoise | Velocity
 
 DRAWS = 16  # samples among which `bid` chooses
@@ -123,4 +124,12 @@ class Kind(NamedTuple):
     chunk: Callable[[str, Function, Tensor, Target | None, int], Tensor]
 
 
-KINDS = {"dp": Kind(diffusion.loss, diffusion.sample, ddim_chunk), "flow": Kind(flow.loss, flow.sample, flow_chunk)}
+def _prefixed_loss(velocity: Velocity, clean: Tensor, generator: torch.Generator) -> Tensor:
+    return flow.prefixed_loss(velocity, clean, LONGEST_PREFIX, generator)
+
+
+KINDS = {
+    "dp": Kind(diffusion.loss, diffusion.sample, ddim_chunk),
+    "flow": Kind(flow.loss, flow.sample, flow_chunk),
+    "rtcflow": Kind(_prefixed_loss, flow.sample, flow_chunk),
+}

@@ -14,6 +14,7 @@ POLICIES = {
     "dp_action60": "models.dp_policy:ActionPolicy",
     "flow_latent60": "models.flow_policy:FlowLatentPolicy",
     "flow_action60": "models.flow_policy:FlowActionPolicy",
+    "rtcflow_action60": "models.flow_policy:RtcFlowActionPolicy",
 }
 CODECS = {
     "dct": "operators.codec:DctCodec",

@@ -30,7 +30,7 @@ from operators.codec import Codec
 SPACES = ("latent60", "action60")
 DESCRIPTION = """A {} policy that writes a given stroke on a board, from two pictures and the measured state.
 Open-loop metrics are on held-out episodes. Trained in simulation only: not for a real robot."""
-LONG = {"dp": "diffusion", "flow": "flow-matching"}
+LONG = {"dp": "diffusion", "flow": "flow-matching", "rtcflow": "flow-matching (training-time RTC)"}
 SAVGOL = 15, 3  # rows and order of the filter a jerky chunk would be given
 DRAWN = "deviation_mm", "chunk_jerk_mm_per_tick3"  # are also told for chunks of temperature 1
 PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
@@ -44,7 +44,7 @@ class TrainPolicy:
     space: str = "latent60"
     """latent60 or action60."""
     kind: str = "dp"
-    """dp: v-prediction and DDIM; flow: flow matching."""
+    """dp: v-prediction and DDIM; flow: flow matching; rtcflow: the same with clean first rows, of action60."""
     codec: str = "vae"
     """Of latent60: vae, vae_seam, pca or dct."""
     steps: int = 10000
@@ -69,6 +69,8 @@ class TrainPolicy:
             raise ValueError(f"expected a space of {', '.join(SPACES)}, got {self.space}")
         if self.kind not in KINDS:
             raise ValueError(f"expected a kind of {', '.join(KINDS)}, got {self.kind}")
+        if self.kind == "rtcflow" and self.space != "action60":
+            raise ValueError("expected --space action60 with --kind rtcflow, got latent60, whose rows are no actions")
         torch.set_num_threads(self.threads)
         torch.manual_seed(self.seed)
         return _Training(self).run()

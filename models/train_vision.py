@@ -23,7 +23,7 @@ from models.muon import muon
 from models.samples import Batch, Samples, varied
 from models.vision import Vision
 
-PLAIN = "encoder.wrist.0", "encoder.front.0", "encoder.state.0", "head.out.3"  # first and last layers
+PLAIN = "encoder.near.1", "encoder.wrist.1", "encoder.front.1", "encoder.state.0", "head.out.3"  # first and last layers
 POINT_SCALE = 0.02  # m
 WEIGHTS = torch.tensor([1.2] * 7 + [0.72] * 5)  # of the points: those after row 27 are hardly ever played
 ENDS_WEIGHT, FINISHED_WEIGHT = 0.2, 0.1
@@ -37,7 +37,7 @@ class TrainVision:
     """Train the picture encoder that every learned policy uses."""
 
     data: tuple[Path, ...] = (Path("datasets/write_board"),)
-    steps: int = 7000
+    steps: int = 5600
     batch: int = 256
     rate: float = 0.02
     """Of Muon."""

@@ -11,7 +11,8 @@ from operators.refine import MARGIN, METHODS
 from operators.smooth import STAGES
 
 CODECS = ("dct", "pca", "vae", "vae_seam")
-POLICIES = ("expert", "expert_flow", "dp_latent60", "dp_action60", "flow_latent60", "flow_action60", "replay")
+LEARNED = "dp_latent60", "dp_action60", "flow_latent60", "flow_action60", "rtcflow_action60"
+POLICIES = ("expert", "expert_flow", *LEARNED, "replay")
 
 
 def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:

@@ -9,7 +9,7 @@ import torch
 from models import dp_policy
 from models.checkpoint import BadCheckpoint, write
 from models.dp_policy import ActionPolicy, DpPolicy, LatentPolicy, Network
-from models.flow_policy import FlowActionPolicy, FlowLatentPolicy
+from models.flow_policy import FlowActionPolicy, FlowLatentPolicy, RtcFlowActionPolicy
 from models.registry import POLICIES, make_codec
 from models.vision import CONDITION, Vision
 from operators.frame import Frame
@@ -22,7 +22,7 @@ from operators.settings import Settings
 from tests.test_models import expert_chunks
 
 torch.set_num_threads(1)
-LEARNED = [LatentPolicy, ActionPolicy, FlowLatentPolicy, FlowActionPolicy]
+LEARNED = [LatentPolicy, ActionPolicy, FlowLatentPolicy, FlowActionPolicy, RtcFlowActionPolicy]
 START = Episode(0, 0, 0, "start", 7, "write_board", "random", "", False)
 POSE = np.array([0.5, 0.1, 0.15, 3.1, 0.2, -0.1])
 T0, DELAY = 100, 8
@@ -44,10 +44,11 @@ def folder(tmp_path_factory, chunks) -> Path:
     for policy in LEARNED:
         latent = "latent" in policy.name
         values = torch.tensor(codec.encode(chunks) if latent else chunks)
-        network = Network(values.shape[1], CONDITION)
+        network = Network(values.shape[1], CONDITION, policy.name.split("_")[0])
         network.low.copy_(values.amin((0, 1)))
         network.high.copy_(values.amax((0, 1)))
-        torch.nn.init.normal_(network.unet.last.weight, std=0.02)  # it begins with zeros, which see nothing
+        (last,) = (weight for name, weight in network.named_parameters() if name.endswith(".last.weight"))
+        torch.nn.init.normal_(last, std=0.02)  # it begins with zeros, which see nothing
         about = {
             "kind": policy.name,
             "space": policy.name.split("_")[1],
@@ -117,10 +118,19 @@ def test_each_guide_brings_the_chunk_nearer_to_the_plan(make, chunks, monkeypatc
     monkeypatch.setattr(dp_policy, "LATENT_GAIN", 1.0)  # an untrained network has no narrow distribution
     plan = planned(chunks)
     plain = miss(predicted(make(), observation()), plan)
-    nearer = {"rtc": 0.8, "bid": 0.9, "paint": 0.8}
+    nearer = {"rtc": 0.8, "rtc_trained": 0.8, "bid": 0.9, "paint": 0.8}
     for guide in make().guides:
         guided = miss(predicted(make(guide), observation(plan)), plan)
         assert guided == plain if guide == "vlash" else guided < nearer[guide] * plain
+
+
+def test_trained_to_continue_it_keeps_the_rows_that_cannot_change(folder, chunks):
+    policy = RtcFlowActionPolicy(Settings(policy="rtcflow_action60", guide="rtc_trained"), folder)
+    policy.start(START)
+    network, plan = policy._network, planned(chunks)  # pyright: ignore[reportPrivateUsage]
+    rows = torch.tensor(to_relative(plan.between(T0, T0 + DELAY).action, POSE), dtype=torch.float32)
+    expected = network.restored(network.scaled(rows).clamp(-1, 1)).numpy()  # as far as the data reach
+    assert np.allclose(policy.predict(observation(plan)).values[:DELAY, :3], expected[:, :3], atol=1e-6)
 
 
 def test_a_plan_that_binds_nothing_changes_nothing(make, chunks):
