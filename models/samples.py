@@ -87,7 +87,7 @@ class Samples:
         for start, end, found in zip(self._starts, self._starts[1:], self._caches, strict=False):
             here = (rows >= start) & (rows < end)
             at = rows[here] - start
-            wrist[here], front[here] = cropped(found.frames["wrist"][at], found.frames["front"][at])
+            wrist[here], front[here] = cropped(found.pictures("wrist", at), found.pictures("front", at))
         return wrist, front
 
 

@@ -5,12 +5,13 @@ Built an episode at a time, so a stopped build goes on, and a data set that has 
 
 import fcntl
 import json
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich.progress import track
@@ -40,6 +41,13 @@ class Cache:
 
     def __getitem__(self, feature: str) -> np.ndarray:
         return self.arrays[feature]
+
+    def pictures(self, camera: str, rows: np.ndarray) -> np.ndarray:
+        """A copy of some rows' frames. The map's pages are let go, or all pictures would end up resident."""
+        frames = self.frames[camera]
+        found = frames[rows]
+        cast(mmap.mmap, frames.base).madvise(mmap.MADV_DONTNEED)  # they stay in the system's cache
+        return found
 
 
 def cache(dataset: Dataset, directory: Path | str) -> Cache:

@@ -260,6 +260,21 @@ def test_cache_holds_all_rows_and_grows_with_the_data_set(root, tmp_path):
     assert not grown["tick"].flags.writeable
 
 
+def test_pictures_that_were_read_do_not_stay_in_the_process(root, tmp_path):
+    found = cache(Dataset.open(root), tmp_path / "cache")
+    assert np.array_equal(found.pictures("wrist", np.array([9, 0])), found.frames["wrist"][[9, 0]])
+    assert resident_kb("wrist.bin") > 0  # the line above has read the map itself too
+    found.pictures("wrist", np.arange(len(found)))
+    assert resident_kb("wrist.bin") == 0
+
+
+def resident_kb(name: str) -> int:
+    """Of all maps of a file in this process."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    sizes = [next(line for line in lines if line.startswith("Rss:")) for line in lines if line.endswith(name)]
+    return sum(int(size.split()[1]) for size in sizes)
+
+
 def test_an_older_view_of_the_data_set_does_not_shrink_the_cache(root, tmp_path):
     older = Dataset.open(root)
     append(root, 3)
