@@ -33,7 +33,6 @@ class Live:
     latencies: str = "200,400,500,600,700"
     """Milliseconds, emulated: from request to chunk, computation included."""
     policy: str = "expert_flow"
-    codec: str = "dct"
     seed: int = EVALUATION_SEEDS
     out: Path = Path("out/live")
     results: Path = Path("docs/results")
@@ -42,7 +41,7 @@ class Live:
         latencies = sorted({int(latency) for latency in self.latencies.split(",")})
         methods = usable(chosen(self.methods), Settings(policy=self.policy))
         self.results.mkdir(parents=True, exist_ok=True)
-        file = self.results / "live.json"
+        file = self.results / f"live_{self.policy}.json"
         content = json.loads(file.read_text()) if file.exists() else {}
         found: Found = content.get("found", {}) if content.get("revision") == revision() else {}
         console, begun = Console(), time.monotonic()
@@ -59,13 +58,13 @@ class Live:
             left = minutes / (number + 1) * (len(methods) - number - 1)
             told = f"{limits(found[name])}; {number + 1} of {len(methods)}, about {left:.0f} minutes left"
             console.print(f"{name}: {told}", soft_wrap=True)
-        path = self.results / "live.md"
+        path = file.with_suffix(".md")
         path.write_text(table(found, self.policy, revision()))
         console.print(str(path))
 
     def _run(self, name: str, method: Method, latency: int) -> dict[str, Any]:
         """One live episode -> its figures."""
-        about = {"POLICY": self.policy, "CODEC": self.codec, "SEED": str(self.seed), "LATENCY_MS": str(latency)}
+        about = {"POLICY": self.policy, "SEED": str(self.seed), "LATENCY_MS": str(latency)}
         variables = {**about, **method.variables, "EPISODES": "1"}
         try:
             report = run_graph(method.mode, self.out / name / str(latency), variables, RUN_S)

@@ -53,6 +53,7 @@ METHODS = {
     "rtr_vae_m0_fade": _rtr(refine_codec="vae", margin=0, join="fade"),
     "rtc": _rtc("rtc"),
     "rtc_fade": _rtc("rtc", join="fade"),
+    "rtc_trained": _rtc("rtc_trained"),
     "bid": _rtc("bid"),
     "paint": _rtc("paint"),
     "vlash": _rtc("vlash"),

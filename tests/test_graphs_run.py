@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import pytest
 
+from operators.episode_log import EpisodeLog
 from operators.metrics import episode_metrics
 from tests.graphs import run, steady_run, with_node
 
@@ -123,6 +125,25 @@ def test_a_guided_policy_runs_and_one_that_cannot_be_guided_ends_the_run(dora_en
     refused = run("async_rtc.yml", dora_env, tmp_path / "expert", POLICY="expert")
     assert refused.code == 1 and refused.seconds < 15
     assert "GUIDE=rtc: it steers the sampling steps" in refused.text
+
+
+def test_a_learned_policy_is_corrected_every_tick(dora_env, tmp_path):
+    done = steady_run("async_a2c2.yml", dora_env, tmp_path, POLICY="dp_latent60", CODEC="vae", TIME_LIMIT_S=20)
+    assert done.code == 0, done.text[-2000:]
+    [log] = done.logs
+    assert log.meta["mode"] == "async_a2c2" and log.score["coverage"] > 0.5
+    assert episode_metrics(log)["starved_percent"] == 0
+    moved = np.array([np.linalg.norm(planned[:3] - chunk[:3]) for planned, chunk in told_and_chunks(log)])
+    assert len(moved) > 200 and (moved > 1e-5).mean() > 0.9 and moved.max() < 0.02
+
+
+def told_and_chunks(log: EpisodeLog) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What was planned in each cycle, and the row of its chunk."""
+    handed = {chunk.chunk_id: chunk.handed for chunk in log.chunks}
+    for planned, tick, owner in zip(log.cycles.planned, log.cycles.tick, log.cycles.chunk_id, strict=True):
+        rows = handed.get(owner)
+        if rows is not None and rows.tick <= tick < rows.end:
+            yield planned, rows.at(tick)
 
 
 def test_with_600_ms_latency_no_cycle_starves_after_the_first_chunk(dora_env, tmp_path):

@@ -29,10 +29,17 @@ def test_the_latency_goes_up_until_a_cycle_starves_and_what_is_known_is_kept(tmp
     assert played == [("naive", 200), ("naive", 500)]
     Live(methods="naive,fade", latencies="200,500", results=tmp_path).run()
     assert played[2:] == [("fade", 200), ("fade", 500)]
-    page = (tmp_path / "live.md").read_text()
+    page = (tmp_path / "live_expert_flow.md").read_text()
     held = "up to 200 ms (12.0 ticks in the mean, 12 at most), not at 500 ms"
     row = f"| fade | `async_naive.yml` | `JOIN=fade` | {held} | 200, 500 |"
     assert row in page and "revision abc" in page
+
+
+def test_each_policy_has_a_page_of_its_own(tmp_path, played):
+    for policy in ("expert_flow", "dp_latent60"):
+        Live(methods="naive", latencies="200", policy=policy, results=tmp_path).run()
+    assert played == [("naive", 200)] * 2
+    assert sorted(path.name for path in tmp_path.glob("*.md")) == ["live_dp_latent60.md", "live_expert_flow.md"]
 
 
 def test_another_revision_begins_anew(tmp_path, played, monkeypatch):
