@@ -6,13 +6,14 @@ are Euclidean norms of xyz in mm, so no figure depends on the choice of axes. Wh
 Names that end in `_sent` use the action after the limits, all others the plan before them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from operators.episode_log import ChunkRecord, Cycles, EpisodeLog, PlanTime
+from operators.intervals import largest, mean, percentile
 from operators.messages import ACTION_WIDTH, HZ
 from operators.refine import HANDOVER
 from operators.rotation import action_from_pose, angle_between
@@ -20,11 +21,7 @@ from operators.rotation import action_from_pose, angle_between
 WINDOW = 16  # rows after the first of a new chunk in which a seam still counts
 STEP_LIMIT_MM = 2.0  # 120 mm/s, the servo limit of arXiv 2605.24931
 FLOOR_DRAWS = 4  # random windows a chunk
-BOOTSTRAP_DRAWS = 10_000
 JERK_M_S3 = 1e-3 * HZ**3  # one mm/tick^3 in m/s^3
-_Z95 = 1.959963984540054  # normal quantile of a two-sided 95 % interval
-
-Interval = dict[str, Any]  # {"mean": float, "ci95": [low, high], "n": int}; NaN where it cannot be said
 
 
 class Metric(NamedTuple):
@@ -188,12 +185,12 @@ def open_loop_metrics(predicted: np.ndarray, demonstrated: np.ndarray) -> dict[s
     error = 1e3 * np.abs(np.asarray(predicted, np.float64)[..., :3] - np.asarray(demonstrated, np.float64)[..., :3])
     jerk = chunk_jerk_mm(predicted)
     return {
-        "deviation_mm": _mean(error),
-        "deviation_p95_mm": _percentile(error, 95),
-        "deviation_deg": _mean(np.degrees(angle_between(predicted, demonstrated))),
-        "chunk_jerk_mm_per_tick3": _mean(jerk),
-        "chunk_jerk_mm_per_tick3_p99": _percentile(jerk, 99),
-        "chunk_jerk_m_s3": JERK_M_S3 * _mean(jerk),
+        "deviation_mm": mean(error),
+        "deviation_p95_mm": percentile(error, 95),
+        "deviation_deg": mean(np.degrees(angle_between(predicted, demonstrated))),
+        "chunk_jerk_mm_per_tick3": mean(jerk),
+        "chunk_jerk_mm_per_tick3_p99": percentile(jerk, 99),
+        "chunk_jerk_m_s3": JERK_M_S3 * mean(jerk),
     }
 
 
@@ -210,9 +207,9 @@ def _task_metrics(log: EpisodeLog) -> dict[str, float]:
     return {
         "success": log.score.get("success", np.nan),
         "completion_s": _duration_s(cycles) if finished else np.nan,
-        "deviation_mm": _mean(distance),
-        "deviation_p95_mm": _percentile(distance, 95),
-        "deviation_deg": _mean(_turned_deg(log, cycles)),
+        "deviation_mm": mean(distance),
+        "deviation_p95_mm": percentile(distance, 95),
+        "deviation_deg": mean(_turned_deg(log, cycles)),
     }
 
 
@@ -232,7 +229,7 @@ def seam_jumps_mm(plan: PlanTime) -> np.ndarray:
     The window is 17 rows, or ends at the next switch. A jump that is put off by up to 16 ticks is still in it.
     """
     second = second_difference_mm(plan.action)
-    return np.array([_largest(second[at : min(at + WINDOW + 1, end)]) for at, end in switches(plan)])
+    return np.array([largest(second[at : min(at + WINDOW + 1, end)]) for at, end in switches(plan)])
 
 
 def jump_floor_mm(chunks: Iterable[np.ndarray], seed: int) -> np.ndarray:
@@ -251,7 +248,7 @@ def jump_floor_mm(chunks: Iterable[np.ndarray], seed: int) -> np.ndarray:
         latest = len(second) - (WINDOW + 1)
         if latest >= 2:
             places = random.integers(min(WINDOW + 3, latest), latest + 1, FLOOR_DRAWS)
-            found += [_largest(second[place : place + WINDOW + 1]) for place in places]
+            found += [largest(second[place : place + WINDOW + 1]) for place in places]
     return np.array(found)
 
 
@@ -261,7 +258,7 @@ def overlap_difference_mm(old: ChunkRecord, new: ChunkRecord) -> float:
         return np.nan
     start, end = max(old.handed.tick, new.handed.tick), min(old.handed.end, new.handed.end)
     left, right = old.handed.between(start, end).action, new.handed.between(start, end).action
-    return _mean(1e3 * np.abs(left[:, :3].astype(np.float64) - right[:, :3])) if start < end else np.nan
+    return mean(1e3 * np.abs(left[:, :3].astype(np.float64) - right[:, :3])) if start < end else np.nan
 
 
 def _seam_metrics(log: EpisodeLog, seed: int) -> dict[str, float]:
@@ -273,15 +270,15 @@ def _seam_metrics(log: EpisodeLog, seed: int) -> dict[str, float]:
     inside = [chunk.handed.action for chunk in arrived if chunk.handed is not None] or _owned_rows(plan)
     return {
         "switches": len(at),
-        "velocity_jump": _mean(jumps),
-        "velocity_jump_mm_per_tick": _mean(jumps),
-        "velocity_jump_max": _largest(jumps),
-        "velocity_jump_at_switch": _mean(second_difference_mm(plan.action)[at]),
-        "velocity_jump_floor": _mean(jump_floor_mm(inside, seed)),
-        "velocity_jump_sent": _mean(seam_jumps_mm(sent)),
-        "boundary_gap_mm": _mean(np.linalg.norm(step, axis=-1)),
-        "boundary_gap_l1_mm": _mean(np.sum(np.abs(step), -1)),
-        "overlap_difference_mm": _mean(np.array([overlap_difference_mm(old, new) for old, new in pairwise(arrived)])),
+        "velocity_jump": mean(jumps),
+        "velocity_jump_mm_per_tick": mean(jumps),
+        "velocity_jump_max": largest(jumps),
+        "velocity_jump_at_switch": mean(second_difference_mm(plan.action)[at]),
+        "velocity_jump_floor": mean(jump_floor_mm(inside, seed)),
+        "velocity_jump_sent": mean(seam_jumps_mm(sent)),
+        "boundary_gap_mm": mean(np.linalg.norm(step, axis=-1)),
+        "boundary_gap_l1_mm": mean(np.sum(np.abs(step), -1)),
+        "overlap_difference_mm": mean(np.array([overlap_difference_mm(old, new) for old, new in pairwise(arrived)])),
         "exceed": int(np.sum(step_mm(plan.action) > STEP_LIMIT_MM)),
         "exceed_sent": int(np.sum(step_mm(sent.action) > STEP_LIMIT_MM)),
     }
@@ -304,15 +301,15 @@ def _jerk_metrics(log: EpisodeLog) -> dict[str, float]:
     whole = third_difference_mm(_without_gaps(cycles, cycles.planned))
     sent = third_difference_mm(_without_gaps(cycles, cycles.action))
     return {
-        "chunk_jerk_mm_per_tick3": _mean(within),
-        "chunk_jerk_mm_per_tick3_p99": _percentile(within, 99),
-        "chunk_jerk_m_s3": JERK_M_S3 * _mean(within),
-        "command_jerk_mm_per_tick3": _mean(whole),
-        "command_jerk_mm_per_tick3_p99": _percentile(whole, 99),
-        "command_jerk_m_s3": JERK_M_S3 * _mean(whole),
-        "command_jerk_mm_per_tick3_sent": _mean(sent),
-        "command_jerk_mm_per_tick3_p99_sent": _percentile(sent, 99),
-        "sent_difference_mm": _mean(1e3 * np.linalg.norm((cycles.action - cycles.planned)[:, :3], axis=-1)),
+        "chunk_jerk_mm_per_tick3": mean(within),
+        "chunk_jerk_mm_per_tick3_p99": percentile(within, 99),
+        "chunk_jerk_m_s3": JERK_M_S3 * mean(within),
+        "command_jerk_mm_per_tick3": mean(whole),
+        "command_jerk_mm_per_tick3_p99": percentile(whole, 99),
+        "command_jerk_m_s3": JERK_M_S3 * mean(whole),
+        "command_jerk_mm_per_tick3_sent": mean(sent),
+        "command_jerk_mm_per_tick3_p99_sent": percentile(sent, 99),
+        "sent_difference_mm": mean(1e3 * np.linalg.norm((cycles.action - cycles.planned)[:, :3], axis=-1)),
     }
 
 
@@ -346,13 +343,13 @@ def _cycle_metrics(log: EpisodeLog) -> dict[str, float]:
     cycles = active(log)
     jitter = jitter_ms(log.cycles)
     return {
-        "starved_percent": 100 * _mean(np.isin(cycles.state, ("braking", "holding"))),
-        "waiting_percent": 100 * _mean(cycles.state == "waiting"),
-        "clamped_percent": 100 * _mean(cycles.clamped != 0),
+        "starved_percent": 100 * mean(np.isin(cycles.state, ("braking", "holding"))),
+        "waiting_percent": 100 * mean(cycles.state == "waiting"),
+        "clamped_percent": 100 * mean(cycles.clamped != 0),
         "feed_percent": 100 * (cycles.tick[-1] - cycles.tick[0] + 1) / len(cycles) if len(cycles) else np.nan,
-        "jitter_ms_p50": _percentile(jitter, 50),
-        "jitter_ms_p99": _percentile(jitter, 99),
-        "jitter_ms_max": _largest(jitter),
+        "jitter_ms_p50": percentile(jitter, 50),
+        "jitter_ms_p99": percentile(jitter, 99),
+        "jitter_ms_max": largest(jitter),
     }
 
 
@@ -362,13 +359,13 @@ def _chunk_metrics(log: EpisodeLog) -> dict[str, float]:
     refine = np.array([chunk.refine_ms for chunk in log.chunks if chunk.refine_ms is not None])
     return {
         "chunks": len(delay),
-        "delay_ticks": _mean(delay),
-        "delay_ticks_max": _largest(delay),
+        "delay_ticks": mean(delay),
+        "delay_ticks_max": largest(delay),
         "late_handover": sum(is_late(chunk) for chunk in log.chunks),
-        "inference_ms_p50": _percentile(inference, 50),
-        "inference_ms_p99": _percentile(inference, 99),
-        "refine_ms_p50": _percentile(refine, 50),
-        "refine_ms_p99": _percentile(refine, 99),
+        "inference_ms_p50": percentile(inference, 50),
+        "inference_ms_p99": percentile(inference, 99),
+        "refine_ms_p50": percentile(refine, 50),
+        "refine_ms_p99": percentile(refine, 99),
     }
 
 
@@ -377,74 +374,6 @@ def inference_ms(chunk: ChunkRecord) -> float:
     if chunk.inference_start_ns is None or chunk.inference_end_ns is None:
         return np.nan
     return (chunk.inference_end_ns - chunk.inference_start_ns) / 1e6
-
-
-def aggregate(episodes: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
-    """Mean and 95 % interval of each metric over episodes: Wilson's for `success`, Student's t for the others.
-
-    Episodes in which a metric is NaN or absent are left out of it; `n` says how many are left.
-    """
-    names = dict.fromkeys(name for episode in episodes for name in episode)
-    return {name: _summary(name, [episode.get(name, np.nan) for episode in episodes]) for name in names}
-
-
-def wilson(k: int, n: int) -> list[float]:
-    """Wilson's 95 % score interval of k successes in n trials."""
-    if n == 0:
-        return [np.nan, np.nan]
-    share, z2 = k / n, _Z95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z95 / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return [max(0.0, float(centre - half)), min(1.0, float(centre + half))]
-
-
-def mean_interval(values: np.ndarray | Sequence[float]) -> Interval:
-    """Mean with Student's t interval; the interval is NaN for fewer than two values."""
-    finite = _finite(np.asarray(values, np.float64))
-    n, mean = len(finite), _mean(finite)
-    half = student_t95(n - 1) * float(np.std(finite, ddof=1)) / np.sqrt(n) if n > 1 else np.nan
-    return {"mean": mean, "ci95": [mean - half, mean + half], "n": n}
-
-
-def paired_difference(new: Sequence[float], old: Sequence[float]) -> Interval:
-    """Mean of new - old over the same episodes, with Student's t interval of the differences."""
-    return mean_interval(np.asarray(new, np.float64) - np.asarray(old, np.float64))
-
-
-def paired_ratio(new: Sequence[float], old: Sequence[float], seed: int = 0) -> Interval:
-    """mean(new) / mean(old) over the same episodes; the interval resamples episodes (seeded percentile bootstrap)."""
-    pairs = np.stack([np.asarray(new, np.float64), np.asarray(old, np.float64)], -1)
-    pairs = pairs[np.isfinite(pairs).all(-1)]
-    if not len(pairs) or pairs[:, 1].sum() == 0:
-        return {"mean": np.nan, "ci95": [np.nan, np.nan], "n": len(pairs)}
-    above, below = pairs.sum(0)
-    drawn = np.random.default_rng(seed).integers(0, len(pairs), (BOOTSTRAP_DRAWS, len(pairs)))
-    sums = pairs[drawn].sum(1)
-    ratios = sums[sums[:, 1] != 0]
-    ratios = ratios[:, 0] / ratios[:, 1]
-    interval = [_percentile(ratios, 2.5), _percentile(ratios, 97.5)] if len(pairs) > 1 else [np.nan, np.nan]
-    return {"mean": float(above / below), "ci95": interval, "n": len(pairs)}
-
-
-def student_t95(freedom: int) -> float:
-    """Two-sided 95 % quantile of Student's t; Hill's expansion (Abramowitz and Stegun 26.7.5), 0.2 % at 3."""
-    if freedom < 3:
-        return {1: 12.706204736, 2: 4.302652730}[freedom]
-    z, v = _Z95, float(freedom)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / v ** (i + 1) for i, term in enumerate(terms))
-
-
-def _summary(name: str, values: list[float]) -> Interval:
-    summary = mean_interval(values)
-    if name == "success":
-        summary["ci95"] = wilson(round(summary["mean"] * summary["n"]) if summary["n"] else 0, summary["n"])
-    return summary
 
 
 def _difference_mm(action: np.ndarray, order: int) -> np.ndarray:
@@ -468,22 +397,3 @@ def _carry_forward(owner: np.ndarray) -> np.ndarray:
 
 def _duration_s(cycles: Cycles) -> float:
     return float(cycles.cycle[-1] - cycles.cycle[0] + 1) / HZ if len(cycles) else np.nan
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    return values[np.isfinite(values)]
-
-
-def _mean(values: np.ndarray) -> float:
-    finite = _finite(values)
-    return float(finite.mean()) if finite.size else np.nan
-
-
-def _percentile(values: np.ndarray, percent: float) -> float:
-    finite = _finite(values)
-    return float(np.percentile(finite, percent)) if finite.size else np.nan
-
-
-def _largest(values: np.ndarray) -> float:
-    finite = _finite(values)
-    return float(finite.max()) if finite.size else np.nan

@@ -10,8 +10,9 @@ from math import isfinite
 from typing import Any
 
 from operators.episode_log import EpisodeLog
+from operators.intervals import Interval
 from operators.messages import HZ
-from operators.metrics import METRICS, Interval, active
+from operators.metrics import METRICS, active
 from recordings.charts import (
     CHUNKS_SHOWN,
     chunk_chart,

@@ -9,7 +9,8 @@ from typing import Any
 import matplotlib
 
 from operators.episode_log import EpisodeLog
-from operators.metrics import METRICS, aggregate, episode_metrics
+from operators.intervals import aggregate
+from operators.metrics import METRICS, episode_metrics
 from recordings.charts import STYLE, name_of
 from recordings.page import page
 

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from operators.metrics import METRICS, aggregate, paired_difference, paired_ratio
+from operators.intervals import aggregate, paired_difference, paired_ratio
+from operators.metrics import METRICS
 
 BASELINE = "naive"
 SHOWN = (

@@ -19,9 +19,10 @@ from rich.progress import track
 from rich.table import Table
 
 from operators.episode_log import EpisodeLog
+from operators.intervals import aggregate
 from operators.latency import TRACES, latency_ms
 from operators.messages import HZ
-from operators.metrics import METRICS, aggregate, episode_metrics
+from operators.metrics import METRICS, episode_metrics
 from operators.settings import Settings
 from recordings.trace import DamagedTrace, load, save
 from studies.check import graph_settings

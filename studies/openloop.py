@@ -16,8 +16,8 @@ from models.registry import POLICIES, make_codec, make_policy
 from operators.codec import Codec
 from operators.decode import decode
 from operators.frame import Frame
+from operators.intervals import aggregate
 from operators.messages import Chunk, Proprio
-from operators.metrics import aggregate
 from operators.open_loop import open_loop
 from operators.policy import Observation, Policy, Prediction
 from operators.rows import Rows

@@ -10,15 +10,9 @@ from rich.progress import track
 
 from models.registry import make_codec
 from operators.episode_log import PlanTime
+from operators.intervals import mean_interval
 from operators.join import JOINS
-from operators.metrics import (
-    distance_mm,
-    mean_interval,
-    seam_jumps_mm,
-    second_difference_mm,
-    switches,
-    third_difference_mm,
-)
+from operators.metrics import distance_mm, seam_jumps_mm, second_difference_mm, switches, third_difference_mm
 from operators.settings import Settings
 from operators.stream import Arrival, delayed, play, stream_of
 from simulation.tasks import make_task

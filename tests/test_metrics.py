@@ -17,26 +17,21 @@ from operators.episode_log import (
     cycles_from_commands,
     no_cycles,
 )
+from operators.intervals import aggregate, mean_interval, paired_difference, paired_ratio, student_t95, wilson
 from operators.join import newest
 from operators.messages import Command
 from operators.metrics import (
     METRICS,
-    aggregate,
     distance_mm,
     episode_metrics,
     is_late,
     jump_floor_mm,
-    mean_interval,
     open_loop_metrics,
     overlap_difference_mm,
-    paired_difference,
-    paired_ratio,
     plan_time,
     seam_jumps_mm,
-    student_t95,
     switches,
     third_difference_mm,
-    wilson,
 )
 from operators.plan import hold
 from operators.rows import rows

@@ -154,6 +154,7 @@ MUTANTS = {
 }
 ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the test that does
     "correct": ("no process of the golden recording has the edge `features`", "test_correct.py"),
+    "intervals": ("they are of several episodes, the golden recording has one", "test_metrics.py"),
     "latency": ("it says how long a process waits, which is no message", "test_latency_and_noise.py"),
     "settings": ("it reads the environment before a process hears anything", "test_settings.py"),
     "stream": ("no process uses it, only a study", "test_stream.py"),
