@@ -10,12 +10,12 @@ from dora import Node
 from models.registry import make_policy
 from nodes._clock import POLICY, realtime
 from nodes._encoding import Encoding
-from nodes._seen import Seen
 from nodes._wire import Wire, settings
 from operators.frame import Frame
 from operators.latency import latency_ms
 from operators.messages import Episode, Plan, Proprio, Request, Turn
 from operators.policy import Observation, Policy, check_features, check_guide
+from operators.seen import Seen
 from operators.settings import Settings
 
 INPUTS = {
@@ -62,12 +62,17 @@ def run(node: Node, config: Settings, policy: Policy) -> None:
             if running and (running.done() or (config.lockstep and seen.request)):
                 running.result()  # an error in the worker ends the process
                 running = None
-            job = None if running else wire.attempt("stale frame", seen.take, seen.now_ns(config.clock))
+            job = None if running else wire.attempt("stale frame", seen.take, now_ns(config.clock, seen))
             if job:
                 running = worker.submit(inference.run, *job)
         inference.stopping.set()
         if encoding:
             encoding.close()
+
+
+def now_ns(clock: str, seen: Seen) -> int:
+    """The time against which frames are old: in a recording that of the newest measurement."""
+    return seen.recent[-1].t_ns if clock == "rig" and seen.recent else time.monotonic_ns()
 
 
 class Inference:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import models.guidance
-import nodes._seen
 import nodes._wire
 import operators.codec
 import operators.decode
@@ -26,6 +25,7 @@ import operators.order
 import operators.plan
 import operators.policy
 import operators.schedule
+import operators.seen
 import simulation.expert_policy
 import simulation.world
 from operators import messages
@@ -89,6 +89,11 @@ def observed(change: Callable) -> Callable:
     return lambda observation: observation._replace(proprio=change(observation.proprio))
 
 
+def taken(change: Callable) -> Callable:
+    """A change of the measurement in a policy's job, if there is one."""
+    return lambda job: job and of(2, observed(change))(job)
+
+
 def bound(change: Callable) -> Callable:
     """A change of the rows that a chunk is bound to, if there are any."""
     return lambda prefix: prefix and of(0, change)(prefix)
@@ -142,7 +147,7 @@ MUTANTS = {
     "plan.step": Mutant(operators.plan.Plan, "_at", (of(0, turned),), "executor"),
     "join.newest": Mutant(operators.join.JOINS, "newest", (turned, early), "executor"),
     "order.add": Mutant(operators.order.Trail, "add", (of(2, numbered_late),), "playback"),
-    "policy.observe": Mutant(nodes._seen, "observe", (observed(mirrored), observed(heard)), "policy"),
+    "policy.observe": Mutant(operators.seen, "observe", (observed(mirrored), observed(heard)), "policy"),
     "prefix.schedule": Mutant(models.guidance, "prefix", (bound(turned), bound(early)), "policy_rtc"),
     "refine": Mutant(operators.decode, "refine", (turned, late, early), "decoder"),
     "rotation.to_absolute": Mutant(operators.decode, "to_absolute", (turned, early), "decoder"),
@@ -150,6 +155,7 @@ MUTANTS = {
     "rows.since": Mutant(Rows, "since", (turned, late, early), "decoder"),
     "schedule.moving": Mutant(operators.schedule.Schedule, "moving", (asked,), "scheduler"),
     "schedule.delay": Mutant(operators.schedule.Schedule, "_lost", (lambda lost: not lost,), "scheduler"),
+    "seen.take": Mutant(operators.seen.Seen, "take", (taken(mirrored), taken(heard)), "policy"),
     "smooth.follow": Mutant(operators.execution.Tracker, "follow", (turned,), "executor_ruckig"),
 }
 ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the test that does

@@ -1,6 +1,5 @@
 """What a policy's process has heard, and when that is enough to answer a request."""
 
-import time
 from collections import deque
 
 from operators.frame import Frame
@@ -31,10 +30,6 @@ class Seen:
             self.plan = message
         elif isinstance(message, Frame):
             self.frames[source.removeprefix("frame_")] = message
-
-    def now_ns(self, clock: str) -> int:
-        """The time against which frames are old: in a recording that of the newest measurement."""
-        return self.recent[-1].t_ns if clock == "rig" and self.recent else time.monotonic_ns()
 
     def take(self, now_ns: int) -> tuple[Episode, Request, Observation] | None:
         """The job for the worker if there is one; its request is then answered.
