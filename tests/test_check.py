@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from models.stored import FOLDER
 from operators.prefix import GUIDES
 from studies.check import Check, resolved
 
@@ -23,11 +22,12 @@ def check(monkeypatch):
 
 @pytest.mark.parametrize("graph", sorted(path.name for path in GRAPHS.glob("*.yml")))
 def test_every_graph_passes_as_it_is(check, graph):
-    if graph == "async_a2c2.yml" and not (FOLDER / "a2c2_dp_latent60.json").exists():
-        with pytest.raises(ValueError, match=r"a2c2_dp_latent60\.safetensors: expected a checkpoint .* train it"):
-            check(graph)
-    else:
-        check(graph)
+    check(graph)
+
+
+def test_correction_needs_a_head_of_this_policy(check):
+    with pytest.raises(ValueError, match=r"a2c2_dp_action60\.safetensors: expected a checkpoint .* train it"):
+        check("async_a2c2.yml", POLICY="dp_action60")
 
 
 def test_correction_needs_a_policy_with_an_encoder(check):
