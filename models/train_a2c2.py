@@ -1,7 +1,7 @@
 """Train the correction head of a policy (`rtr train-a2c2`): what to add to its actions, seen from when they are due.
 
-A sample is a chunk the frozen policy draws at row t0 of an episode, a later row t of the same episode, and the picture
-of a row shortly before t. The head is told the picture's features, the state at t and the chunk's action for t
+A sample is a chunk the frozen policy draws at row t0 of an episode, a later row t of the same episode within the chunk's
+reach, and the picture of a row shortly before t. Rows are not ticks: a data set has a row every few ticks. The head is told the picture's features, the state at t and the chunk's action for t
 (operators/correct.py); its label is the expert's action at t less the policy's.
 """
 
@@ -23,8 +23,9 @@ from operators.correct import LARGEST_M, MEASURED, Sight
 from operators.messages import HORIZON
 from operators.rotation import matrix_from_6d
 
-LAGS = 1, 8  # ticks a picture is old when its features are used, least and most
+LAGS = 9  # ticks a picture is old when its features are used: fewer than that
 TIMES = 8  # rows t for each chunk, which is dear to draw
+EPISODE = 1 << 20  # more ticks than an episode has
 SCALE_M = 0.001  # of the loss
 DESCRIPTION = """Corrects the positions of a policy's actions when they are due (A2C2), from the newest picture's
 features and the newest state. Metrics are distances to the expert's action on held-out episodes."""
@@ -87,26 +88,31 @@ class Rows:
         self.place, self.frame = pose[:, :3], matrix_from_6d(pose[:, 3:]).astype(np.float32)
         self.velocity, self.force = column("observation.velocity")[:, :3], column("observation.wrench")[:, 2]
         self.expert = samples.chunks[:, 0, :3]  # (N, 3) in the tool's axes
-        starts = np.flatnonzero(np.diff(samples.episode, prepend=-1))
-        self.first = starts[samples.episode]  # row in which each row's episode begins
-        self.last = np.append(starts[1:], len(samples))[samples.episode] - 1
+        self.tick = np.concatenate([np.asarray(open_cache(path)["tick"]) for path in data])
+        self.first = np.flatnonzero(np.diff(samples.episode, prepend=-1))[samples.episode]  # row of its episode
+        self._episode = samples.episode
+        self._time = samples.episode * EPISODE + self.tick  # rises with the rows
 
-    def sight(self, t0: np.ndarray, t: np.ndarray, lag: np.ndarray, chunk: np.ndarray) -> tuple[np.ndarray, Sight]:
-        """Rows (n,), ticks since the picture (n,), chunks' positions (n, 48, 3) -> the picture's rows, sight."""
-        seen, k, each = np.maximum(t - lag, self.first[t]), t - t0, np.arange(len(t))
+    def at(self, row: np.ndarray, ticks: np.ndarray) -> np.ndarray:
+        """The last rows (n,) of the same episodes that are no later than `ticks` after these; the first if none is."""
+        time = self._episode[row] * EPISODE + self.tick[row] + ticks
+        return np.maximum(np.searchsorted(self._time, time, side="right") - 1, self.first[row])
+
+    def sight(self, t0: np.ndarray, t: np.ndarray, seen: np.ndarray, chunk: np.ndarray) -> Sight:
+        """Rows (n,) of the chunk's observation, of now and of the picture, chunks' positions (n, 48, 3)."""
+        k, each = self.tick[t] - self.tick[t0], np.arange(len(t))
         turn = np.einsum("nji,njk->nik", self.frame[t], self.frame[t0])  # from the axes of t0 into those of t
         way = np.einsum("nji,nj->ni", self.frame[t], self.place[t0] - self.place[t])
         after = np.minimum(k + 1, HORIZON - 1)
-        sight = Sight(
+        return Sight(
             moved=np.einsum("nji,nj->ni", self.frame[seen], self.place[t] - self.place[seen]),
             velocity=np.einsum("nji,nj->ni", self.frame[t], self.velocity[t]),
             force=self.force[t],
             base=way + np.einsum("nij,nj->ni", turn, chunk[each, k]),
             slope=np.einsum("nij,nj->ni", turn, chunk[each, after] - chunk[each, after - 1]),
             age=k.astype(np.float32),
-            lag=(t - seen).astype(np.float32),
+            lag=(self.tick[t] - self.tick[seen]).astype(np.float32),
         )
-        return seen, sight
 
 
 class _Training:
@@ -132,9 +138,10 @@ class _Training:
         t0 = among[torch.randint(len(among), (size,), generator=generator).numpy()]
         chunks = np.repeat(self.chunks(t0, generator), TIMES, 0)
         t0 = np.repeat(t0, TIMES)
-        t = np.minimum(t0 + torch.randint(HORIZON, (len(t0),), generator=generator).numpy(), self.rows.last[t0])
-        lag = torch.randint(LAGS[0], LAGS[1] + 1, (len(t0),), generator=generator).numpy()
-        seen, sight = self.rows.sight(t0, t, lag, chunks)
+        age, lag = (torch.randint(most, (len(t0),), generator=generator).numpy() for most in (HORIZON, LAGS))
+        t = self.rows.at(t0, age)
+        seen = self.rows.at(t, -lag)
+        sight = self.rows.sight(t0, t, seen, chunks)
         numbers = sight.numbers(self.features[seen].float().numpy())
         return torch.from_numpy(numbers), torch.from_numpy(self.rows.expert[t] - sight.base)
 

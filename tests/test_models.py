@@ -309,10 +309,14 @@ def test_every_training_runs_in_pieces_and_saves_nothing_before_its_end(data, tm
 
 def test_a_correction_head_is_told_the_same_in_training_and_at_run_time(data):
     samples = Samples(data)
-    rows, lag, chunk = Rows(samples, (data,)), 4, samples.chunks[:, :, :3]
-    t0 = int(samples.trained[30])
-    t, features = t0 + 9, np.arange(5.0)
-    seen, sight = rows.sight(np.array([t0]), np.array([t]), np.array([lag]), chunk[[t0]])
+    rows, chunk, features = Rows(samples, (data,)), samples.chunks[:, :, :3], np.arange(5.0)
+    t0 = np.array([samples.trained[30]])
+    t = rows.at(t0, np.array([20]))
+    seen = rows.at(t, np.array([-4]))
+    sight = rows.sight(t0, t, seen, chunk[t0])
+    (t0,), (t,), (seen,), now = t0, t, seen, rows.tick - rows.tick[t0] + 100
+    age, lag = now[t] - 100, now[t] - now[seen]
+    assert 12 < age <= 20 and 4 <= lag < 12 and age != t - t0  # there is a row every six ticks
 
     def pose(row: int) -> np.ndarray:
         return np.concatenate([rows.place[row], vector_from_matrix(rows.frame[row])])
@@ -321,11 +325,21 @@ def test_a_correction_head_is_told_the_same_in_training_and_at_run_time(data):
     head = Head(np.zeros(20), np.ones(20), ((np.zeros((3, 20)), np.zeros(3)),))
     spy = SimpleNamespace(residual=lambda numbers: heard.append(numbers) or head.residual(numbers))
     velocity, wrench = (np.append(part, np.zeros(6 - len(part))) for part in (rows.velocity[t], [0, 0, rows.force[t]]))
-    measured = Proprio(0, 0, 0, t, t, np.zeros(6), pose(t), velocity, wrench, 0.0)
-    action, ahead = to_absolute(samples.chunks[t0], pose(t0))[[9, 10]].astype(np.float64)
-    picture = Features(0, 0, 0, t - lag, pose(t - lag), features)
-    assert np.allclose(corrected(spy, action, ahead, t - t0, picture, measured), action)  # pyright: ignore[reportArgumentType]
-    assert seen == [t - lag] and np.allclose(heard[0], sight.numbers(features[None])[0], atol=2e-3)
+    measured = Proprio(0, 0, 0, int(now[t]), 0, np.zeros(6), pose(t), velocity, wrench, 0.0)
+    action, ahead = to_absolute(samples.chunks[t0], pose(t0))[[age, age + 1]].astype(np.float64)
+    picture = Features(0, 0, 0, int(now[seen]), pose(seen), features)
+    assert np.allclose(corrected(spy, action, ahead, age, picture, measured), action)  # pyright: ignore[reportArgumentType]
+    assert np.allclose(heard[0], sight.numbers(features[None])[0], atol=2e-3)
+
+
+def test_rows_are_found_by_their_ticks_and_within_their_episode(data):
+    samples = Samples(data)
+    rows = Rows(samples, (data,))
+    for row in (0, 7, int(rows.first[-1]), len(samples) - 1):
+        for ticks in (-1000, -7, -6, 0, 5, 6, 13, 1000):
+            inside = np.flatnonzero(samples.episode == samples.episode[row])
+            there = inside[rows.tick[inside] <= rows.tick[row] + ticks]
+            assert rows.at(np.array([row]), np.array([ticks])) == (there[-1] if len(there) else inside[0])
 
 
 def test_a_correction_head_is_the_same_in_torch_and_numpy(tmp_path):
