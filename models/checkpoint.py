@@ -96,12 +96,21 @@ def require(checkpoint: Checkpoint, key: str, expected: str) -> None:
 def card(about: Mapping[str, Any]) -> str:
     """A model card in markdown."""
     lines = [f"# {about['kind']}:{about['hash']}", "", about.get("description", ""), ""]
-    plain = {k: v for k, v in about.items() if k not in ("kind", "hash", "description", "metrics", "configuration")}
+    elsewhere = "kind", "hash", "description", "metrics", "configuration", "curve"  # docs/results has the curve
+    plain = {k: v for k, v in about.items() if k not in elsewhere}
     for title, facts in (("", plain), ("Metrics", about.get("metrics")), ("Configuration", about.get("configuration"))):
         if facts:
             lines += [f"## {title}", ""] if title else []
-            lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items()), ""]
+            lines += ["| | |", "|---|---|", *(f"| {name} | {told(value)} |" for name, value in facts.items()), ""]
     return "\n".join(lines)
+
+
+def told(value: object) -> str:
+    """A mean with its interval, or what else was measured."""
+    if isinstance(value, dict) and {"mean", "ci95"} <= value.keys():
+        low, high = value["ci95"]
+        return f"{value['mean']:.3g} ({low:.3g} .. {high:.3g})"
+    return str(value)
 
 
 def revision() -> str:

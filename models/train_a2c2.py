@@ -1,8 +1,9 @@
 """Train the correction head of a policy (`rtr train-a2c2`): what to add to its actions, seen from when they are due.
 
-A sample is a chunk the frozen policy draws at row t0 of an episode, a later row t of the same episode within the chunk's
-reach, and the picture of a row shortly before t. Rows are not ticks: a data set has a row every few ticks. The head is told the picture's features, the state at t and the chunk's action for t
-(operators/correct.py); its label is the expert's action at t less the policy's.
+A sample is a chunk the frozen policy draws at row t0 of an episode, a later row t of the same episode within the
+chunk's reach, and the picture of a row shortly before t. Rows are not ticks: a data set has one every few ticks. The
+head is told the picture's features, the state at t and the chunk's action for t (operators/correct.py); its label is
+the expert's action at t less the policy's.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from models.checkpoint import FOLDER, BadCheckpoint, Checkpoint, read
+from models.checkpoint import FOLDER, BadCheckpoint, Checkpoint, read, told
 
 
 @dataclass(frozen=True)
@@ -19,35 +19,20 @@ class Models:
         paths = sorted(self.folder.glob("*.json"))
         if not paths:
             raise ValueError(f"{self.folder}: expected checkpoints, found none")
-        table = Table("name", "task", "space", "made for", "metrics", "size", "revision", title=str(self.folder))
+        table = Table("checkpoint", "metrics", title=str(self.folder), show_lines=True)
         for path in paths:
             try:
                 table.add_row(*row(read(path)))
             except BadCheckpoint as error:
-                table.add_row(path.stem, "", "", "", str(error), "", "", style="red")
+                table.add_row(path.stem, str(error), style="red")
         Console().print(table)
 
 
-def row(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """One line of the table."""
+def row(checkpoint: Checkpoint) -> tuple[str, str]:
+    """One line of the table; a narrow terminal shows it whole."""
     about = checkpoint.about
-    fits = "\n".join(str(about[key]) for key in ("codec", "encoder") if about.get(key))
-    metrics = "\n".join(f"{name} {_number(value)}" for name, value in about.get("metrics", {}).items())
-    size = f"{checkpoint.path.stat().st_size / 1e6:.1f} MB"
-    return (
-        checkpoint.name,
-        about.get("task", ""),
-        about.get("space", ""),
-        fits,
-        metrics,
-        size,
-        about.get("revision", ""),
-    )
-
-
-def _number(value: object) -> str:
-    """A mean with its interval, or what else was written."""
-    if isinstance(value, dict) and {"mean", "ci95"} <= value.keys():
-        low, high = value["ci95"]
-        return f"{value['mean']:.3g} ({low:.3g} .. {high:.3g})"
-    return str(value)
+    made_for = [f"for {about[key]}" for key in ("policy", "codec", "encoder") if about.get(key)]
+    what = " ".join(about[key] for key in ("task", "space") if about.get(key))
+    size = f"{checkpoint.path.stat().st_size / 1e6:.1f} MB, {about.get('revision', '')}"
+    metrics = [f"{name} {told(value)}" for name, value in about.get("metrics", {}).items()]
+    return "\n".join([checkpoint.name, what, *made_for, size]), "\n".join(metrics)
