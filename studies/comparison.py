@@ -75,11 +75,13 @@ def _length(delay: str) -> float:
 def _markdown(cells: Cells, name: str) -> str:
     first = cells[0]
     revisions = ", ".join(sorted({cell["revision"] for cell in cells}))
-    policy, noise = first["about"]["settings"]["policy"], first["about"]["settings"]["noise"]
+    settings = first["about"]["settings"]
+    policy, task = settings["policy"], settings["task"]
+    noise = f"`NOISE={settings['noise']:g}`, " if policy.startswith("expert") else ""
     lines = [
         f"# Ways to join chunks: {policy}",
         "",
-        f"Lockstep, `{first['about']['settings']['task']}`, `NOISE={noise:g}`, revision {revisions}. In brackets the",
+        f"Lockstep, `{task}`, {noise}revision {revisions}. In brackets the",
         f"95 % interval; `d` is the paired difference to {BASELINE} on the same seeds. **Bold**: on the front of",
         "velocity jump against deviation. Everything, with configuration hash and seeds of each cell: "
         f"[{name}.csv]({name}.csv). Times are of the machine that ran it.",
