@@ -176,9 +176,11 @@ def _panel(axis: Axes, methods: dict[str, dict[str, Any]], names: list[str]) -> 
         axis.plot(*at, "o", color=own, markerfacecolor=fill, markersize=13)
         axis.annotate(str(names.index(name) + 1), at, color=text, ha="center", va="center_baseline", fontsize=7)
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_yscale("log")  # or one method that fails would press all others onto a line
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        scale.set_major_formatter(FormatStrFormatter("%g"))
+        scale.set_minor_formatter(NullFormatter())
     axis.set_xlabel("velocity jump [mm/tick]")
     axis.set_ylabel("deviation [mm]")
 
