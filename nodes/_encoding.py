@@ -10,28 +10,30 @@ from operators.policy import Policy, state_in_pictures
 
 
 class Encoding:
-    """Encodes a pair of pictures of one tick at a time; what comes while it is busy is passed over."""
+    """Encodes each wrist picture with the newest of the other cameras; what comes while it is busy is passed over.
+
+    Cameras draw side by side and skip what they have no time for: pictures of one tick are rare on a busy machine.
+    """
 
     def __init__(self, wire: Wire, policy: Policy):
         self._wire, self._policy = wire, policy
         self._worker = ThreadPoolExecutor(max_workers=1)
         self._running: Future | None = None
-        self._newest = -1, -1  # episode and tick of the pictures encoded last
+        self._newest = -1, -1  # episode of the pictures encoded last, and tick of the state they show
 
     def look(self, recent: Sequence[Proprio], frames: Mapping[str, Frame]) -> None:
-        """Encode these pictures unless they are known, not of one tick, or the worker is busy."""
+        """Encode these pictures unless they are known, one is missing, or the worker is busy."""
         if self._running and not self._running.done():
             return
         if self._running:
             self._running.result()  # an error in the worker ends the process
         wanted = {camera: frames[camera] for camera in self._policy.cameras if camera in frames}
-        ticks = {frame.tick for frame in wanted.values()}
-        if not recent or len(wanted) < len(self._policy.cameras) or len(ticks) != 1:
+        if not recent or len(wanted) < len(self._policy.cameras):
             return
-        newest = self._wire.episode, ticks.pop()
-        if newest != self._newest:
-            self._newest = newest
-            self._running = self._worker.submit(self._run, state_in_pictures(recent, wanted), wanted)
+        state = state_in_pictures(recent, wanted)
+        if (self._wire.episode, state.tick) != self._newest:
+            self._newest = self._wire.episode, state.tick
+            self._running = self._worker.submit(self._run, state, wanted)
 
     def close(self) -> None:
         self._worker.shutdown()

@@ -155,7 +155,7 @@ def test_without_a_head_or_an_encoder_the_nodes_end_at_once_and_say_why(tmp_path
         policy.run(node, Settings(**EXPERT), make_policy(Settings(**EXPERT)))
 
 
-def test_each_pair_of_pictures_is_encoded_once():
+def test_each_wrist_picture_is_encoded_once_with_the_newest_of_the_front():
     sent, busy = [], []
 
     def see(proprio, frames):
@@ -166,7 +166,15 @@ def test_each_pair_of_pictures_is_encoded_once():
     encoding = Encoding(wire, SimpleNamespace(cameras=("front", "wrist"), features=see))  # pyright: ignore[reportArgumentType]
     frames: dict[str, Frame] = {}
     states = [measured(tick) for tick in range(10)]
-    for tick, camera in [(2, "front"), (2, "wrist"), (2, "wrist"), (4, "front"), (4, "wrist"), (6, "front")]:
+    for tick, camera in [
+        (2, "front"),
+        (2, "wrist"),
+        (2, "wrist"),
+        (4, "front"),
+        (4, "wrist"),
+        (6, "front"),
+        (8, "wrist"),
+    ]:
         frames[camera] = Frame(np.zeros((4, 4, 3), np.uint8), 0, 0, tick, 0)
         encoding.look(states, frames)
         while encoding._running and not encoding._running.done():
@@ -175,5 +183,6 @@ def test_each_pair_of_pictures_is_encoded_once():
     assert [(output, columns[0], list(columns[2])) for output, columns in sent] == [
         ("features", 2, [2, 2, 2]),
         ("features", 4, [4, 4, 4]),
+        ("features", 8, [8, 8, 8]),
     ]
-    assert busy == [["front", "wrist"]] * 2
+    assert busy == [["front", "wrist"]] * 3
