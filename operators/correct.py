@@ -12,6 +12,7 @@ from operators.messages import HORIZON, Features, Proprio
 from operators.rotation import matrix_from_vector
 
 LARGEST_M = 0.01  # correction along each axis
+LATEST = 8  # ticks a state may be late for its action
 STALE = 30  # ticks: the features of an older picture correct nothing
 MEASURED = 15  # numbers beside the features
 
@@ -51,14 +52,18 @@ class Head(NamedTuple):
 
 
 def corrected(
-    head: Head, action: np.ndarray, ahead: np.ndarray, age: int, seen: Features, measured: Proprio
+    head: Head, action: np.ndarray, ahead: np.ndarray, due: int, t0: int, seen: Features, measured: Proprio
 ) -> np.ndarray:
     """The action that is due, corrected, (10,) float32; as it is where the features are stale.
+
+    A head was trained on actions due at the tick of the state. A state is a tick or two old when it has arrived, in
+    which the arm moves by millimetres: the head is told the action of the state's tick, found along the chunk's slope.
 
     Args:
         action: (10,) base frame.
         ahead: the one after it.
-        age: ticks from the observation of its chunk.
+        due: tick of the action.
+        t0: tick of the observation of its chunk.
         seen: features of the newest picture.
         measured: newest state.
     """
@@ -66,13 +71,15 @@ def corrected(
     if lag > STALE:
         return action
     frame, place = matrix_from_vector(measured.tcp_pose[3:]), measured.tcp_pose[:3]
+    step = ahead[:3] - action[:3]
+    then = action[:3] - np.clip(due - measured.tick, -LATEST, LATEST) * step
     told = Sight(
         moved=matrix_from_vector(seen.reference_pose[3:]).T @ (place - seen.reference_pose[:3]),
         velocity=frame.T @ measured.tcp_velocity[:3],
         force=np.asarray(measured.wrench[2]),
-        base=frame.T @ (action[:3] - place),
-        slope=frame.T @ (ahead[:3] - action[:3]),
-        age=np.array(age),
+        base=frame.T @ (then - place),
+        slope=frame.T @ step,
+        age=np.array(measured.tick - t0),
         lag=np.array(lag),
     )
     out = action.astype(np.float64)

@@ -98,8 +98,8 @@ class Execution:
             return None
         plan, due = self.plan.step(self._slowest)
         if self._head and self._seen and self._measured and due.chunk_id >= 0:
-            age = due.tick - self._t0
-            planned = corrected(self._head, due.planned, plan.ahead(), age, self._seen, self._measured)
+            ticks = due.tick, self._t0
+            planned = corrected(self._head, due.planned, plan.ahead(), *ticks, self._seen, self._measured)
             due = replace(due, planned=planned)
         wanted = self._tracker.follow(due.planned, plan.ahead()) if self._tracker else due.planned
         self._limiter, action, clamped = self._limiter.limit(wanted)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.registry import make_policy
 from nodes import executor, policy
 from nodes._encoding import Encoding
-from operators.correct import LARGEST_M, MEASURED, STALE, Head, corrected
+from operators.correct import LARGEST_M, LATEST, MEASURED, STALE, Head, corrected
 from operators.execution import Execution
 from operators.frame import Frame
 from operators.join import newest
@@ -46,17 +46,26 @@ def features(tick: int = 17, pose: np.ndarray = POSE) -> Features:
 @given(st.integers(0, 50), st.integers(0, 47))
 def test_a_correction_is_small_and_of_the_position_alone(seed, age):
     action, ahead = curve(20, 2, seed).action
-    out = corrected(head(seed, 50.0), action, ahead, age, features(), measured())
+    out = corrected(head(seed, 50.0), action, ahead, 20, 20 - age, features(), measured())
     assert np.linalg.norm(out[:3] - action[:3]) <= LARGEST_M * 3**0.5 + 1e-6
     assert np.array_equal(out[3:], action[3:]) and out.dtype == np.float32
 
 
 def test_a_head_that_has_learnt_nothing_and_stale_features_change_nothing():
     action, ahead = curve(20, 2).action
-    assert np.array_equal(corrected(head(last=0.0), action, ahead, 3, features(), measured()), action)
+    assert np.array_equal(corrected(head(last=0.0), action, ahead, 20, 17, features(), measured()), action)
     old = features(20 - STALE - 1)
-    assert np.array_equal(corrected(head(), action, ahead, 3, old, measured()), action)
-    assert not np.array_equal(corrected(head(), action, ahead, 3, features(20 - STALE), measured()), action)
+    assert np.array_equal(corrected(head(), action, ahead, 20, 17, old, measured()), action)
+    assert not np.array_equal(corrected(head(), action, ahead, 20, 17, features(20 - STALE), measured()), action)
+
+
+@pytest.mark.parametrize("late", [-1, 1, 2, LATEST])
+def test_a_state_that_is_late_is_compared_with_the_action_of_its_tick(late):
+    action, ahead = curve(20, 2).action.astype(np.float64)
+    step = np.append(ahead[:3] - action[:3], np.zeros(7))
+    now = corrected(head(), action, ahead, 20, 17, features(), measured()) - action
+    later = corrected(head(), action + late * step, ahead + late * step, 20 + late, 17, features(), measured())
+    assert np.allclose(later - (action + late * step), now, atol=1e-6) and np.linalg.norm(now) > 1e-5
 
 
 @given(st.lists(st.floats(-2, 2), min_size=6, max_size=6))
@@ -75,8 +84,8 @@ def test_where_the_base_frame_lies_does_not_matter(change):
     state = measured()
     velocity = np.concatenate([turn @ state.tcp_velocity[:3], state.tcp_velocity[3:]])
     there = state._replace(tcp_pose=pose(POSE), tcp_velocity=velocity)
-    one = corrected(head(), action, ahead, 3, features(), state)
-    other = corrected(head(), moved(action), moved(ahead), 3, features(pose=pose(POSE)), there)
+    one = corrected(head(), action, ahead, 20, 17, features(), state)
+    other = corrected(head(), moved(action), moved(ahead), 20, 17, features(pose=pose(POSE)), there)
     assert np.allclose(moved(one)[:3], other[:3], atol=2e-5)
 
 
@@ -85,7 +94,7 @@ def test_it_takes_less_than_half_a_millisecond():
     taken = []
     for _ in range(200):
         begun = time.perf_counter()
-        corrected(weights, action, ahead, 3, features(), measured())
+        corrected(weights, action, ahead, 20, 17, features(), measured())
         taken.append(time.perf_counter() - begun)
     assert np.quantile(taken, 0.2) < 0.5e-3  # in quiet moments of a busy machine
 

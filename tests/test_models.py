@@ -328,7 +328,8 @@ def test_a_correction_head_is_told_the_same_in_training_and_at_run_time(data):
     measured = Proprio(0, 0, 0, int(now[t]), 0, np.zeros(6), pose(t), velocity, wrench, 0.0)
     action, ahead = to_absolute(samples.chunks[t0], pose(t0))[[age, age + 1]].astype(np.float64)
     picture = Features(0, 0, 0, int(now[seen]), pose(seen), features)
-    assert np.allclose(corrected(spy, action, ahead, age, picture, measured), action)  # pyright: ignore[reportArgumentType]
+    due = int(now[t]), 100
+    assert np.allclose(corrected(spy, action, ahead, *due, picture, measured), action)  # pyright: ignore[reportArgumentType]
     assert np.allclose(heard[0], sight.numbers(features[None])[0], atol=2e-3)
 
 
