@@ -23,7 +23,7 @@ FLOW_GUIDES = ("rtc", "bid", "paint", "vlash")  # and rtc_trained, if the veloci
 DDIM_GUIDES = ("rtc", "bid", "vlash")
 LATENT_FLOW_GUIDES = DDIM_GUIDES  # `paint` puts rows into a sample
 PAINT_ROUNDS, LARGEST_NOISE = 2, 3.0
-LONGEST_PREFIX = 24  # rows that a flow of kind rtcflow has seen clean: the longest delay it can be asked for
+LONGEST_PREFIX = 24  # rows that a flow of kind rtcflow has seen clean, and is shown at most
 Function = Denoise | Velocity
 
 DRAWS = 16  # samples among which `bid` chooses
@@ -71,7 +71,8 @@ def flow_chunk(guide: str, velocity: Velocity, noise: Tensor, target: Target | N
     if guide == "paint":
         return paint(velocity, noise[:1], target, steps)
     if guide == "rtc_trained":
-        return flow.prefixed_sample(velocity, noise[:1], target.rows, int((target.weight == 1).sum()), steps)
+        frozen = min(int((target.weight == 1).sum()), LONGEST_PREFIX)  # of more it has never seen
+        return flow.prefixed_sample(velocity, noise[:1], target.rows, frozen, steps)
     return best(flow.sample(velocity, noise, steps), target)
 
 
