@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.checkpoint import FOLDER, BadCheckpoint, read, require
 from models.diffusion import UNet
 from models.flow import RowTimes
-from models.guidance import DDIM_GUIDES, KINDS, Function, Units, continued, draws, target
+from models.guidance import DDIM_GUIDES, KINDS, Function, Units, continued, draws, target, timed
 from models.registry import make_codec
 from models.rtc import Target, gain
 from models.vae import VaeCodec
@@ -57,7 +57,7 @@ class DpPolicy:
         self._network = Network.like(checkpoint.tensors, self.name.split("_")[0]).eval().requires_grad_(False)
         checkpoint.fill(self._network)
         self._samples, self._temperature = int(checkpoint.about["samples"]), float(checkpoint.about["temperature"])
-        self._guide = config.guide
+        self._guide, self._align = config.guide, config.align
         self._units = guided_in(self._network, self._codec)
         self._episode: Episode | None = None
         self._last: Planned | None = None
@@ -75,12 +75,20 @@ class DpPolicy:
         if self._episode is None:
             raise ValueError("expected an episode to have started before a chunk is asked for")
         seed = self._episode.seed, self._episode.episode, observation.chunk_id
-        features = self._vision(*self._inputs(observation.proprio, observation.frames))
-        bound = continued(observation, self._guide, self._units)
-        values = self._sample(features, self._noise(seed), bound)[0].numpy()
-        chunk = self._codec.decode(values) if self._codec else values
-        self._last = Planned(observation.proprio.tick, chunk[:, :3])
-        return Prediction(values, self._space, codec=self._codec.name if self._codec else "", seed=self._episode.seed)
+        features, noise = self._vision(*self._inputs(observation.proprio, observation.frames)), self._noise(seed)
+        shown, shift_ticks = timed(observation, self._guide, self._align, lambda: self._draft(features, noise))
+        values = self._sample(features, noise, continued(shown, self._guide, self._units))[0].numpy()
+        self._last = Planned(observation.proprio.tick, self._rows(values)[:, :3])
+        codec = self._codec.name if self._codec else ""
+        return Prediction(values, self._space, codec=codec, seed=self._episode.seed, shift_ticks=shift_ticks)
+
+    def _rows(self, values: np.ndarray) -> np.ndarray:
+        """A chunk (48, 10) of what the network gives."""
+        return self._codec.decode(values) if self._codec else values
+
+    def _draft(self, features: Tensor, noise: Tensor) -> np.ndarray:
+        """The unguided chunk of one sampling step."""
+        return self._rows(self._network(features, noise[:1], 1)[0].numpy())
 
     @torch.no_grad()
     def features(self, proprio: Proprio, frames: Mapping[str, Frame]) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.guidance import FLOW_GUIDES, Units, continued, draws, flow_chunk
+from models.flow import sample
+from models.guidance import FLOW_GUIDES, Units, continued, draws, flow_chunk, timed
 from models.registry import make_policy
 from models.rtc import Target, unchanged
 from operators.chunk_noise import WHITE_M, smooth_basis
@@ -59,7 +60,7 @@ class ExpertFlowPolicy:
     def __init__(self, config: Settings):
         torch.set_num_threads(1)  # the other cores belong to the other processes
         self._expert = make_policy(replace(config, policy="expert", noise=0.0))
-        self._guide = config.guide
+        self._guide, self._align = config.guide, config.align
         basis = config.noise * np.concatenate([smooth_basis(HORIZON), WHITE_M * np.eye(HORIZON)], -1) / UNIT_M
         self._covariance = torch.zeros(ACTION_WIDTH, HORIZON, HORIZON, dtype=torch.float64)
         self._covariance[:3] = torch.tensor(basis @ basis.T)
@@ -77,8 +78,13 @@ class ExpertFlowPolicy:
     def predict(self, observation: Observation) -> Prediction:
         mean = torch.tensor(self._expert.predict(observation).values).double() / self._scale
         noise = self._noise((self._episode.seed, self._episode.episode, observation.chunk_id))
-        chunk = self._sample(mean, noise, continued(observation, self._guide, self._units)) * self._scale
-        return Prediction(chunk.numpy().astype(np.float32), seed=self._episode.seed)
+        shown, shift_ticks = timed(observation, self._guide, self._align, lambda: self._draft(mean, noise))
+        chunk = self._sample(mean, noise, continued(shown, self._guide, self._units)) * self._scale
+        return Prediction(chunk.numpy().astype(np.float32), seed=self._episode.seed, shift_ticks=shift_ticks)
+
+    def _draft(self, mean: Tensor, noise: Tensor) -> np.ndarray:
+        """The unguided chunk of one sampling step."""
+        return (sample(NormalFlow(mean, self._covariance), noise[:1], 1)[0] * self._scale).numpy()
 
     def _noise(self, seed: int | tuple[int, ...]) -> Tensor:
         draw = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))

@@ -7,6 +7,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,9 +16,10 @@ from models.diffusion import Denoise
 from models.flow import Velocity
 from models.rtc import Target, ddim_rtc, flow_rtc
 from operators.messages import HORIZON
-from operators.policy import Observation
+from operators.policy import Observation, in_content_time
 from operators.prefix import Prefix, prefix
-from operators.rotation import to_relative
+from operators.rotation import to_absolute, to_relative
+from operators.rows import Rows
 
 FLOW_GUIDES = ("rtc", "bid", "paint", "vlash")  # and rtc_trained, if the velocity was trained so (kind rtcflow)
 DDIM_GUIDES = ("rtc", "bid", "vlash")
@@ -34,6 +36,23 @@ class Units(NamedTuple):
 
     scaled: Callable[[Tensor], Tensor]  # relative rows (48, 10) -> the same in these units
     decode: Callable[[Tensor], Tensor]  # samples -> rows in these units
+
+
+def timed(
+    observation: Observation, guide: str, align: str, draft: Callable[[], np.ndarray]
+) -> tuple[Observation, float | None]:
+    """The observation as a guided sampler is to be shown it, and by how much its chunk is to be shifted.
+
+    None: the sampler has nothing to do with it. `vlash` looks ahead before it samples, and its chunks are aligned like
+    any other.
+
+    Args:
+        draft: makes the unguided chunk of one sampling step, (48, 10) relative to the observed pose.
+    """
+    if align != "phase" or guide == "vlash" or observation.plan is None:
+        return observation, None
+    seen = observation.proprio
+    return in_content_time(observation, Rows(seen.tick, to_absolute(draft(), seen.tcp_pose)))
 
 
 def continued(observation: Observation, guide: str, units: Units) -> Target | None:

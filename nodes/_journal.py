@@ -59,7 +59,10 @@ class Journal:
                 self.stats |= {f"{message.node}.{k}": v for k, v in zip(message.name, message.value, strict=True)}
             case Request():
                 self._note(
-                    message.chunk_id, message.tick, request_ns=message.t_ns, expected_delay=message.expected_delay
+                    message.chunk_id,
+                    message.tick,
+                    request_ns=message.t_ns,
+                    expected_tick=message.tick + message.delay_ticks,
                 )
             case Chunk():
                 begun = message.t_ns - round(message.inference_ms * 1e6)
@@ -93,7 +96,7 @@ class Journal:
             cycles=cycles_from_commands(self._commands),
             chunks=[replace(c, arrival_tick=arrived.get(c.chunk_id)) for c in self._chunks.values()],
             plan=self._plan_time.build(),
-            reference_rotation=self._reference_rotation(),
+            **self._reference(),
             proprio=measured_from_proprio(self._proprio),
             score=dict(zip(score.name, map(float, score.value), strict=True)) if score else {},
             faults=self.faults,
@@ -102,12 +105,14 @@ class Journal:
             pen_down=scene.pen_down if scene else np.zeros(0, np.int64),
         )
 
-    def _reference_rotation(self) -> np.ndarray | None:
+    def _reference(self) -> dict[str, np.ndarray]:
+        """What the expert would do."""
         if self._scene is None:
-            return None
+            return {}
         from simulation.tasks import make_task  # only where there is a simulation
 
-        return make_task(self.start.task, self.start.seed, self.start.targets).reference_rotation
+        task = make_task(self.start.task, self.start.seed, self.start.targets)
+        return {"reference_rotation": task.reference_rotation, "reference": task.reference_path}
 
     def _command(self, message: Command) -> None:
         self._commands.append(message)

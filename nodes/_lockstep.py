@@ -48,7 +48,7 @@ class Lockstep(Waiting):
 
     def _next_shown(self) -> Shown | None:
         """What the policy looks at next, where that shall be as recorded."""
-        coming = self.recorded.shown if self.config.delay < 0 else []
+        coming = self.recorded.shown if self.config.delay_cycles < 0 else []
         return next((shown for shown in coming if shown.cycle >= self.played), None)
 
     def _sample(self, newest: Proprio, shown: Shown | None) -> Proprio:
@@ -101,19 +101,19 @@ class Lockstep(Waiting):
     def _schedule(self, topic: str, message: Plan | ChunkDone, standing: bool) -> None:
         """The scheduler's turn, unless it did not hear this one then; and what it asks for."""
         ask = copy(self.mirror).receive(message)
-        as_then = ask and not standing and (self.config.delay < 0 or not ask.chunk_id)
+        as_then = ask and not standing and (self.config.delay_cycles < 0 or not ask.chunk_id)
         if ask and as_then and self.recorded.unheard(ask.chunk_id, self.played):
             return
         self.sender.turn(topic, pack(message), None, ("scheduler",))
         if self.mirror.receive(message) and (request := self.wait(Request)):
             self.sender.answered("scheduler", self.sender.count)
-            course = self.recorded.course(request.chunk_id, self.played, self.config.delay)
+            course = self.recorded.course(request.chunk_id, self.played, self.config.delay_cycles)
             self.flights.append(Flight(request, course.later(self.cycle - self.played)))
 
     def _show_plans(self) -> None:
         """The decoder's turn to take plans, up to the one it had when the next chunk came."""
         newest, soon = self.flights[-1].request.chunk_id if self.flights else -1, []
-        if self.config.delay < 0:
+        if self.config.delay_cycles < 0:
             soon = [course.later(self.cycle - self.played) for course in self.recorded.coming(newest, self.played)]
         ends = [*(flight.course.decoded for flight in self.flights if not flight.decoded), *(c.decoded for c in soon)]
         while self._unseen and self._unseen[0][0] <= min(ends, default=self.cycle):

@@ -29,7 +29,9 @@ class Executor:
     def __init__(self, wire: Wire, config: Settings):
         self.wire = wire
         head = read_head(config.policy) if "features" in wire.inputs else None  # this edge makes it A2C2
-        self.execution = Execution(JOINS[config.join], config.slowest, config.smooth, config.sync_horizon, head=head)
+        self.execution = Execution(
+            JOINS[config.join], config.slowest, config.smooth, config.sync_horizon, head=head, align=config.align
+        )
         self.late: list[float] = []  # how late each cycle woke up [ms], of the last second
 
     def receive(self, source: str, message: object) -> None:
@@ -52,6 +54,8 @@ class Executor:
         command = due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id
         self.wire.send("command", cycle, *command, t_ns=t_ns)
         self.wire.send("plan", cycle, *done.told(), t_ns=t_ns)
+        if done.blocked:
+            self.wire.fault("blocked", done.blocked)
         if plan.stood and not len(plan.planned):
             self.wire.send("chunk_done", plan.newest_chunk, plan.stood, t_ns=t_ns)
 

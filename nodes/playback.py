@@ -18,6 +18,7 @@ from nodes._pictures import Pictures
 from nodes._relay import RELAYED, Sender
 from nodes._wire import ROOT, Wire, settings
 from operators.messages import Episode, Fault, Proprio, pack, unpack
+from operators.seen import FRESH_NS
 from operators.settings import Settings
 from recordings.drec import Damage, Message, Reader
 from recordings.migrations import migrated
@@ -64,6 +65,10 @@ def run(node: Node, config: Settings, path: Path, timeline: Timeline) -> None:
 class Playback(Lockstep):
     """One episode."""
 
+    def __init__(self, sender: Sender, config: Settings, timeline: Timeline, start: Episode):
+        super().__init__(sender, config, timeline, start)
+        self._unseen = {topic.split("/", 1)[1] for topic in timeline.topics} & set(CAMERAS)  # no picture of it is sent
+
     def play(self, path: Path) -> None:
         """Send the samples of this episode, then tell that it is done."""
         with Reader(path) as reader, Reader(path) as pictures:
@@ -82,10 +87,13 @@ class Playback(Lockstep):
         begun, first = time.monotonic_ns(), None
         for offset_ns, topic, content in self._samples(reader, PLAYED):
             first = offset_ns if first is None else first
+            if offset_ns - first > FRESH_NS:  # a policy waits no longer for a camera's first picture
+                self._unseen.clear()
             due = round((offset_ns - first) / self.config.speed)
             if topic != "proprio":
                 self._relay_until(begun + due)
                 self._picture(topic, content)
+                self._unseen.discard(topic)
                 continue
             proprio = unpack(Proprio, migrated("proprio", content.array))
             if proprio.tick + 1 < self.reached:  # the recorded robot stood longer than this run's
@@ -107,6 +115,10 @@ class Playback(Lockstep):
 
     def _picture(self, topic: str, content: Message) -> None:
         self.sender.send(topic, content.array, content.metadata)
+
+    def _hold(self, tick: int) -> int:
+        """Before a camera's first picture the recording runs ahead: the policy may be waiting for that."""
+        return 0 if self._unseen else super()._hold(tick)
 
     def _go_on(self, proprio: Proprio) -> int:
         """At its own pace or faster: send a sample; for how long the recording had to stand [ns]."""

@@ -55,24 +55,21 @@ def run(node: Node, config: Settings, policy: Policy) -> None:
     seen, inference = Seen(policy.cameras, config), Inference(wire, config, policy)
     with ThreadPoolExecutor(max_workers=1) as worker:
         running: Future | None = None
-        for source, message in wire.messages():
-            seen.receive(source, message)
-            if encoding and isinstance(message, Frame):
-                encoding.look(seen.recent, seen.frames)
-            if running and (running.done() or (config.lockstep and seen.request)):
-                running.result()  # an error in the worker ends the process
-                running = None
-            job = None if running else wire.attempt("stale frame", seen.take, now_ns(config.clock, seen))
-            if job:
-                running = worker.submit(inference.run, *job)
-        inference.stopping.set()
-        if encoding:
-            encoding.close()
-
-
-def now_ns(clock: str, seen: Seen) -> int:
-    """The time against which frames are old: in a recording that of the newest measurement."""
-    return seen.recent[-1].t_ns if clock == "rig" and seen.recent else time.monotonic_ns()
+        try:
+            for source, message in wire.messages():
+                seen.receive(source, message)
+                if encoding and isinstance(message, Frame):
+                    encoding.look(seen.recent, seen.frames)
+                if running and (running.done() or (config.lockstep and seen.request)):
+                    running.result()  # an error in the worker ends the process
+                    running = None
+                job = None if running else wire.attempt("stale frame", seen.take)
+                if job:
+                    running = worker.submit(inference.run, *job)
+        finally:
+            inference.stopping.set()  # or leaving would wait for the emulated latency
+            if encoding:
+                encoding.close()
 
 
 class Inference:
@@ -92,13 +89,14 @@ class Inference:
         inference_ms = (time.monotonic_ns() - begun) / 1e6  # the emulated latency is no inference
         trace, usual = self._config.latency_trace, self._config.latency_ms
         latency = latency_ms(trace, usual, episode.seed, episode.episode, request.chunk_id)
-        self.stopping.wait(max(0.0, latency / 1e3 - (time.monotonic_ns() - request.t_ns) / 1e9))
+        self.stopping.wait(max(0.0, latency / 1e3 - (time.monotonic_ns() - begun) / 1e9))
         if self.stopping.is_set() or self._wire.episode != episode.episode:
             return
         tick, pose = observation.proprio.tick, observation.proprio.tcp_pose
         about = request.chunk_id, tick, prediction.space, prediction.rate_hz, prediction.codec, pose, prediction.seed
-        seen = observation.numbers(self._policy.cameras)
-        self._wire.send("chunk", *about, inference_ms, prediction.values, *seen)
+        seen = *observation.numbers(self._policy.cameras), observation.proprio.t_ns
+        aligned = prediction.shift_ticks is not None, prediction.shift_ticks or 0.0
+        self._wire.send("chunk", *about, inference_ms, prediction.values, *seen, *aligned)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Head(NamedTuple):
 
 
 def corrected(
-    head: Head, action: np.ndarray, ahead: np.ndarray, due: int, t0: int, seen: Features, measured: Proprio
+    head: Head, action: np.ndarray, ahead: np.ndarray, due: int, t0: float, seen: Features, measured: Proprio
 ) -> np.ndarray:
     """The action that is due, corrected, (10,) float32; as it is where the features are stale.
 
@@ -63,7 +63,7 @@ def corrected(
         action: (10,) base frame.
         ahead: the one after it.
         due: tick of the action.
-        t0: tick of the observation of its chunk.
+        t0: tick at which the first row of its chunk was due, as the chunk was shifted: the age is that of the content.
         seen: features of the newest picture.
         measured: newest state.
     """

@@ -5,11 +5,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from operators.align import blocked, fit, known, resampled
 from operators.codec import Codec, reconstruct
 from operators.messages import HZ, Chunk, Episode, Plan
-from operators.refine import refine
+from operators.refine import AS_PUBLISHED, HANDOVER, refine
 from operators.rotation import is_orthonormal, orthonormal_6d, to_absolute
-from operators.rows import Rows, rows
+from operators.rows import Rows, concat, rows
 from operators.settings import Settings
 
 
@@ -63,6 +64,8 @@ class Decoded(NamedTuple):
     refine_ms: float
     action: np.ndarray
     plan: int = -1  # number of the one it was refined against
+    aligned: bool = False
+    shift_ticks: float = 0.0
 
 
 class Decoding:
@@ -72,6 +75,7 @@ class Decoding:
 
     def __init__(self, config: Settings, make_codec: Callable[[str], Codec]):
         self.codec, self._method, self._margin = make_codec(config.codec), config.refine, config.margin
+        self._by_phase = config.align == "phase" and config.refine not in AS_PUBLISHED
         self._refining = make_codec(config.refine_codec) if config.refine_codec else self.codec
         self._plan: Plan | None = None
 
@@ -89,19 +93,37 @@ class Decoding:
         elif isinstance(message, Episode):
             self._plan = None
         elif isinstance(message, Chunk):
-            begun, rows = clock(), self.rows(message)
-            number = self._plan.seq if self._plan else -1
-            return Decoded(message.chunk_id, message.tick, rows.tick, (clock() - begun) / 1e6, rows.action, number)
+            begun, (rows, shift_ticks) = clock(), self.rows(message)
+            number, settled = (self._plan.seq, True) if self._plan else (-1, message.aligned)
+            about = message.chunk_id, message.tick, rows.tick, (clock() - begun) / 1e6
+            return Decoded(*about, rows.action, number, settled, shift_ticks)
         return None
 
-    def rows(self, chunk: Chunk) -> Rows:
-        """Absolute rows of a chunk, refined against the newest plan where there is one."""
+    def rows(self, chunk: Chunk) -> tuple[Rows, float]:
+        """Absolute rows of a chunk, aligned and refined against the newest plan where there is one; and the shift.
+
+        The codec gets as many rows as a chunk has: a shift leaves the end without content, which is made up for it and
+        cut off again.
+        """
         predicted = decode(chunk, self.codec)
         if self._plan is None:
-            return predicted
+            first, end = known(predicted, chunk.shift_ticks)
+            return resampled(predicted, chunk.shift_ticks).between(first, end), chunk.shift_ticks
         executed = Rows(self._plan.tick - len(self._plan.executed), self._plan.executed)
         planned = Rows(self._plan.tick, self._plan.planned)
-        return refine(self._method, predicted, executed, planned, lambda s: self._pass(s, chunk), self._margin)
+        shift_ticks = chunk.shift_ticks if chunk.aligned else self._shift(predicted, executed, planned, chunk)
+        _, end = known(predicted, shift_ticks)
+        shifted = resampled(predicted, shift_ticks)
+        refined = refine(self._method, shifted, executed, planned, lambda s: self._pass(s, chunk), self._margin)
+        return refined.between(refined.tick, end), shift_ticks
+
+    def _shift(self, predicted: Rows, executed: Rows, planned: Rows, chunk: Chunk) -> float:
+        """Ticks by which a chunk is shifted; none where the robot stood, or does not follow."""
+        takeover = planned.tick + HANDOVER
+        stood = planned.tick <= predicted.tick
+        if not self._by_phase or stood or blocked(chunk.reference_pose[:3], executed.between(0, predicted.tick)):
+            return 0.0
+        return fit(predicted, concat(executed, planned), takeover).ticks
 
     def _pass(self, splice: Rows, chunk: Chunk) -> Rows:
         return reconstruct(splice, chunk.reference_pose, self._refining)

@@ -79,7 +79,9 @@ class ChunkRecord:
     refine_ms: float | None = None
     handed_ns: int | None = None
     takeover_ns: int | None = None  # first command that played a row of it
-    expected_delay: int | None = None  # cycles from request to hand-over, as the scheduler estimated
+    expected_tick: int | None = None  # at which it would take over, as the scheduler estimated
+    exposed_ns: int | None = None  # when what it answers to was measured
+    shift_ticks: float | None = None  # by which it was shifted in time before it was joined
 
 
 class PlanTime(NamedTuple):
@@ -154,6 +156,7 @@ class EpisodeLog:
     ink: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the order written
     pen_down: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # indices into ink: a stroke begins
     reference_rotation: np.ndarray | None = None  # (3,) rotation vector the tool should keep
+    reference: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # (n, 3) m, base frame, as the expert moves
     faults: list[tuple[int, str, str, str]] = field(default_factory=list)  # t_ns, node, kind, detail
     plan: PlanTime | None = None  # without it, metrics in plan time use the commands: exact only at full feed
 
@@ -161,6 +164,7 @@ class EpisodeLog:
         _settle(self, "target", np.float64, 2)
         _settle(self, "ink", np.float64, 2)
         _settle(self, "pen_down", np.int64)
+        _settle(self, "reference", np.float64, 3)
         if self.reference_rotation is not None:
             _settle(self, "reference_rotation", np.float64)
 

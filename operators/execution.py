@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from operators.align import BLOCKED_M, LAG_ROWS, RESERVE_ROWS, WAYS, blocked, fit, known, resampled
 from operators.correct import Head, corrected
 from operators.join import Join
 from operators.limits import Envelope, Limiter
-from operators.messages import HORIZON, ActionChunk, Features, Proprio, Request
+from operators.messages import HORIZON, HZ, ActionChunk, Features, Proprio, Request
 from operators.plan import Due, Plan, RefusedChunk, hold
 from operators.rotation import action_from_pose
-from operators.rows import rows
+from operators.rows import Rows, rows
 from operators.smooth import STAGES, Tracker
+
+BLOCKED_CYCLES = HZ // 2  # an arm held back for so long is a fault
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Cycle:
     action: np.ndarray  # (10,) float32 after smoothing and limits
     clamped: int
     plan: Plan
+    blocked: str = ""  # in the cycle from which on an arm counts as blocked, what is wrong
 
     def told(self) -> tuple[Any, ...]:
         """Columns of the message `Plan` behind `cycle`."""
@@ -43,9 +47,10 @@ class Execution:
         sync_horizon: int = HORIZON,
         envelope: Envelope | None = None,
         head: Head | None = None,
+        align: str = WAYS[0],
     ):
         self._join, self._slowest, self._smooth, self._sync_horizon = join, slowest, smooth, sync_horizon
-        self._envelope, self._head = envelope or Envelope(), head
+        self._envelope, self._head, self._by_phase = envelope or Envelope(), head, align == "phase"
         self.restart()
 
     def restart(self) -> None:
@@ -55,24 +60,34 @@ class Execution:
         self._tracker: Tracker | None = None
         self._measured: Proprio | None = None
         self._seen: Features | None = None
-        self._t0 = 0  # of the newest chunk
+        self._content_t0 = 0.0  # tick of the newest chunk's first row, as its content is played
+        self._shift_ticks = 0.0  # of the newest chunk
+        self._blocked = 0  # cycles
+
+    @property
+    def shift_ticks(self) -> float:
+        """By which the newest chunk was shifted."""
+        return self._shift_ticks
 
     def seen(self, features: Features) -> None:
         """Of the newest pictures; only a correction head looks at them."""
         self._seen = features
 
     def measured(self, proprio: Proprio) -> None:
-        """Hold the first pose of the episode; only a correction head looks at later ones."""
+        """Hold the first pose of the episode. Later ones tell a correction head, and whether the arm follows."""
         self._measured = proprio
         if self.plan is None:
             pose = action_from_pose(proprio.tcp_pose, proprio.gripper)
-            self.plan, self._limiter = hold(pose), Limiter.start(pose, self._envelope)
+            self.plan, self._limiter = (
+                hold(pose, RESERVE_ROWS if self._by_phase else 0),
+                Limiter.start(pose, self._envelope),
+            )
             self._tracker = Tracker(pose) if self._smooth == "ruckig" else None
 
     def requested(self, request: Request) -> None:
         """A chunk is on its way."""
         if self.plan is not None:
-            self.plan = self.plan.request(request.chunk_id, request.expected_delay, request.waits)
+            self.plan = self.plan.request(request.chunk_id, request.delay_cycles, request.waits)
 
     def chunk(self, chunk: ActionChunk) -> None:
         """Join a chunk.
@@ -82,15 +97,15 @@ class Execution:
         """
         if self.plan is None:
             raise RefusedChunk("early", f"expected proprio before a chunk, got chunk {chunk.chunk_id}")
-        played = rows(chunk.tick, chunk.action)
+        played, shift_ticks = self._aligned(rows(chunk.tick, chunk.action), chunk)
         if self.plan.waits:
             played = played.between(chunk.tick, chunk.t0 + self._sync_horizon)
         try:
-            self.plan = self.plan.receive(played, chunk.chunk_id, self._join, chunk.t0)
+            self.plan = self.plan.receive(played, chunk.chunk_id, self._join, chunk.t0, shift_ticks)
         except RefusedChunk:
             self.plan = self.plan.answer(chunk.chunk_id)
             raise
-        self._t0 = chunk.t0
+        self._content_t0, self._shift_ticks = chunk.t0 - shift_ticks, shift_ticks
 
     def cycle(self) -> Cycle | None:
         """One period of 1/60 s."""
@@ -98,10 +113,35 @@ class Execution:
             return None
         plan, due = self.plan.step(self._slowest)
         if self._head and self._seen and self._measured and due.chunk_id >= 0:
-            ticks = due.tick, self._t0
+            ticks = due.tick, self._content_t0
             planned = corrected(self._head, due.planned, plan.ahead(), *ticks, self._seen, self._measured)
             due = replace(due, planned=planned)
         wanted = self._tracker.follow(due.planned, plan.ahead()) if self._tracker else due.planned
         self._limiter, action, clamped = self._limiter.limit(wanted)
         self.plan = plan.sent(action)
-        return Cycle(due, action, clamped, self.plan)
+        return Cycle(due, action, clamped, self.plan, self._watched())
+
+    def _aligned(self, chunk: Rows, about: ActionChunk) -> tuple[Rows, float]:
+        """A chunk laid on the plan, and its shift. Nothing is shifted twice, nor where the plan says nothing of time:
+        the robot waits for the chunk, or does not follow its commands.
+        """
+        assert self.plan is not None
+        takeover = max(self.plan.next_tick, chunk.tick)
+        settled = about.aligned or not self._by_phase or self.plan.waits or self._follows_not()
+        if settled or takeover <= about.t0:
+            return chunk, about.shift_ticks
+        shift_ticks = fit(chunk, self.plan.rows, takeover).ticks
+        return resampled(chunk, shift_ticks).between(*known(chunk, shift_ticks)), shift_ticks
+
+    def _follows_not(self) -> bool:
+        if self._measured is None or self.plan is None:
+            return False
+        newest = self._measured.tick
+        return blocked(self._measured.tcp_pose[:3], self.plan.rows.between(newest - LAG_ROWS, newest))
+
+    def _watched(self) -> str:
+        """What is wrong once an arm has been blocked for BLOCKED_CYCLES, told once."""
+        self._blocked = self._blocked + 1 if self._follows_not() else 0
+        if self._blocked != BLOCKED_CYCLES:
+            return ""
+        return f"expected the arm within {1e3 * BLOCKED_M:g} mm of its last commands, it has been farther for 0.5 s"

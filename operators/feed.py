@@ -7,6 +7,7 @@ whole, so rows are commanded as planned, bit by bit.
 from math import ceil, floor, sqrt
 
 DECELERATION = 1 / 8  # of the rate, per cycle: from full rate the robot stands within 4.5 rows
+OVERDUE_CYCLES = 4.0
 STOPPING_ROWS = (1 + DECELERATION) / (2 * DECELERATION)
 
 
@@ -69,7 +70,7 @@ def pace(remaining: float, due_in: float, slowest: float) -> float:
 
     Args:
         remaining: planned rows left.
-        due_in: cycles until the next chunk is expected; an overdue one counts as a few cycles away.
+        due_in: cycles until the next chunk is expected; an overdue one counts as OVERDUE_CYCLES away.
         slowest: no slower than this; below it braking and waiting is the better answer.
     """
-    return min(1.0, max(slowest, (remaining - STOPPING_ROWS) / max(due_in, 4.0)))
+    return min(1.0, max(slowest, (remaining - STOPPING_ROWS) / (due_in if due_in >= 1 else OVERDUE_CYCLES)))

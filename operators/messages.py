@@ -71,7 +71,8 @@ class Request(NamedTuple):
     t_ns: Integer
     chunk_id: Integer
     tick: Integer  # next due when it was asked
-    expected_delay: Integer  # cycles from request to hand-over
+    delay_cycles: Integer  # expected from the request to the answer: how long the rows must last
+    delay_ticks: Integer  # expected from `tick` to the takeover: plan ticks, which pass more slowly below full feed
     waits: Truth  # sync: the robot stands until the answer is in
     plan: Integer  # number of the newest plan the scheduler had; -1 where a recording does not tell
     plan_before: Integer  # of the one by which it did not ask yet: between them it heard none; -1 likewise, or none
@@ -95,6 +96,9 @@ class Chunk(NamedTuple):
     observed: Integer  # number of the measurement it answers to; -1 where a recording does not tell
     frame_front: Integer  # number of the picture it answers to, -1 for none
     frame_wrist: Integer
+    exposed_ns: Integer = -1  # when what it answers to was measured; -1 where a recording does not tell
+    aligned: Truth = False  # the policy settled its timing: nobody shifts it on their own account
+    shift_ticks: Real = 0.0  # content row i + shift is to be played at tick + i (operators.align)
 
 
 class ActionChunk(NamedTuple):
@@ -109,6 +113,8 @@ class ActionChunk(NamedTuple):
     refine_ms: Real
     action: Actions
     plan: Integer  # number of the plan it was refined against, -1 for none
+    aligned: Truth = False  # its timing is settled: nobody shifts it again
+    shift_ticks: Real = 0.0  # by how much it was shifted
 
 
 class Features(NamedTuple):

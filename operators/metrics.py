@@ -17,6 +17,7 @@ from operators.intervals import largest, mean, percentile
 from operators.messages import ACTION_WIDTH, HZ
 from operators.refine import HANDOVER
 from operators.rotation import action_from_pose, angle_between
+from operators.steadiness import USUAL_HORIZON_S, steadiness
 
 WINDOW = 16  # rows after the first of a new chunk in which a seam still counts
 STEP_LIMIT_MM = 2.0  # 120 mm/s, the servo limit of arXiv 2605.24931
@@ -59,6 +60,20 @@ METRICS = {
     "exceed": Metric("ticks", "planned steps over 2 mm (120 mm/s)"),
     "exceed_sent": Metric("ticks", "the same after the limits"),
     "sent_difference_mm": Metric("mm", "command sent to plan, after smoothing and limits, distance, mean"),
+    "mean_speed_mm_s": Metric("mm/s", "of the command, from the first to the last motion of the reference"),
+    "acceleration_rms_mm_s2": Metric("mm/s²", "change of the command's speed, root mean square, there"),
+    "acceleration_per_speed_1_s": Metric(
+        "1/s", "the same over the mean speed: an arm that is merely slower gains less"
+    ),
+    "speed_ripple": Metric("", "surging: speed against the reference's at the same place, RMS over the mean speed"),
+    "speed_drops_per_s": Metric("1/s", "times the speed falls below half of the reference's at the same place"),
+    "sparc": Metric("", "spectral arc length of the speed, for comparison with papers: blind to a surge of a tenth"),
+    "mean_speed_mm_s_measured": Metric("mm/s", "mean speed of the measured TCP, there"),
+    "acceleration_rms_mm_s2_measured": Metric("mm/s²", "acceleration of the measured TCP"),
+    "acceleration_per_speed_1_s_measured": Metric("1/s", "the same over its mean speed"),
+    "speed_ripple_measured": Metric("", "surging of the measured TCP"),
+    "speed_drops_per_s_measured": Metric("1/s", "drops of the measured TCP's speed"),
+    "sparc_measured": Metric("", "spectral arc length of the measured TCP's speed"),
     "starved_percent": Metric("% of cycles", "no due row although nothing was waited for: braking or holding"),
     "waiting_percent": Metric("% of cycles", "standing while a synchronous request is out"),
     "clamped_percent": Metric("% of cycles", "the limits changed the command"),
@@ -67,6 +82,9 @@ METRICS = {
     "jitter_ms_max": Metric("ms", "the same, largest"),
     "delay_ticks": Metric("ticks", "observation to first tick a chunk could own, mean"),
     "delay_ticks_max": Metric("ticks", "the same, largest"),
+    "observation_age_ms": Metric("ms", "measurement of what a chunk answers to, to the first command it owns, mean"),
+    "shift_ticks_rms": Metric("ticks", "by which chunks were shifted in time to lie on the plan, root mean square"),
+    "shift_ticks_max": Metric("ticks", "the same, largest"),
     "late_handover": Metric("chunks", "chunks that arrived after the tick they were prepared for"),
     "inference_ms_p50": Metric("ms", "computation of a chunk in the policy, median; without the emulated latency"),
     "inference_ms_p99": Metric("ms", "the same, 99th percentile"),
@@ -96,6 +114,7 @@ def episode_metrics(log: EpisodeLog, seed: int = 0) -> dict[str, float]:
         **_task_metrics(log),
         **_seam_metrics(log, seed),
         **_jerk_metrics(log),
+        **_steadiness_metrics(log),
         **_cycle_metrics(log),
         **_chunk_metrics(log),
     }
@@ -313,6 +332,38 @@ def _jerk_metrics(log: EpisodeLog) -> dict[str, float]:
     }
 
 
+def _steadiness_metrics(log: EpisodeLog) -> dict[str, float]:
+    horizon_s = execution_horizon_s(log)
+    commanded = steadiness(every_cycle(active(log)), log.reference, horizon_s)
+    measured = steadiness(measured_every_cycle(log), log.reference, horizon_s)
+    return {**commanded, **{f"{name}_measured": value for name, value in measured.items()}}
+
+
+def execution_horizon_s(log: EpisodeLog) -> float:
+    """Median time from one takeover to the next; the usual one where there are fewer than three."""
+    at = np.array([switch.start for switch in switches(plan_time(log))])
+    return float(np.median(np.diff(at))) / HZ if len(at) > 2 else USUAL_HORIZON_S
+
+
+def every_cycle(cycles: Cycles) -> np.ndarray:
+    """Commanded positions (n, 3) m, one a cycle; those not received lie on the line between their neighbours."""
+    if not len(cycles):
+        return np.zeros((0, 3))
+    at = np.arange(cycles.cycle[0], cycles.cycle[-1] + 1)
+    return np.stack([np.interp(at, cycles.cycle, axis) for axis in cycles.planned[:, :3].astype(np.float64).T], -1)
+
+
+def measured_every_cycle(log: EpisodeLog) -> np.ndarray:
+    """Measured positions (n, 3) m, one a cycle; by the stamps where a clock was read."""
+    measured = log.proprio
+    if not len(measured):
+        return np.zeros((0, 3))
+    periods = np.maximum(np.rint(np.diff(measured.t_ns) * HZ / 1e9), measured.t_ns[0] == measured.t_ns[-1])
+    cycle = np.concatenate([[0], np.cumsum(periods)])
+    at = np.arange(cycle[-1] + 1)
+    return np.stack([np.interp(at, cycle, axis) for axis in measured.tcp_pose[:, :3].T], -1)
+
+
 def _without_gaps(cycles: Cycles, action: np.ndarray) -> np.ndarray:
     """The actions (n, 10) with a NaN row wherever commands were not received, so that no difference spans it."""
     missing = 1 + np.flatnonzero(np.diff(cycles.cycle) != 1)
@@ -336,7 +387,7 @@ def is_late(chunk: ChunkRecord) -> bool:
         return False
     if chunk.handed is not None and chunk.handed.tick > chunk.t0:
         return chunk.arrival_tick > chunk.handed.tick + HANDOVER
-    return chunk.expected_delay is not None and chunk.arrival_tick > chunk.t0 + chunk.expected_delay
+    return chunk.expected_tick is not None and chunk.arrival_tick > chunk.expected_tick
 
 
 def _cycle_metrics(log: EpisodeLog) -> dict[str, float]:
@@ -356,17 +407,29 @@ def _cycle_metrics(log: EpisodeLog) -> dict[str, float]:
 def _chunk_metrics(log: EpisodeLog) -> dict[str, float]:
     delay = np.array([chunk.arrival_tick - chunk.t0 for chunk in log.chunks if chunk.arrival_tick is not None])
     inference = np.array([inference_ms(chunk) for chunk in log.chunks])
+    age = np.array([observation_age_ms(chunk) for chunk in log.chunks])
+    shift = np.array([chunk.shift_ticks for chunk in log.chunks if chunk.shift_ticks is not None], np.float64)
     refine = np.array([chunk.refine_ms for chunk in log.chunks if chunk.refine_ms is not None])
     return {
         "chunks": len(delay),
         "delay_ticks": mean(delay),
         "delay_ticks_max": largest(delay),
+        "observation_age_ms": mean(age),
+        "shift_ticks_rms": np.sqrt(mean(shift**2)),
+        "shift_ticks_max": largest(np.abs(shift)),
         "late_handover": sum(is_late(chunk) for chunk in log.chunks),
         "inference_ms_p50": percentile(inference, 50),
         "inference_ms_p99": percentile(inference, 99),
         "refine_ms_p50": percentile(refine, 50),
         "refine_ms_p99": percentile(refine, 99),
     }
+
+
+def observation_age_ms(chunk: ChunkRecord) -> float:
+    """From the measurement a chunk answers to, to the first command that plays a row of it; NaN if not seen."""
+    if chunk.exposed_ns is None or chunk.takeover_ns is None:
+        return np.nan
+    return (chunk.takeover_ns - chunk.exposed_ns) / 1e6
 
 
 def inference_ms(chunk: ChunkRecord) -> float:

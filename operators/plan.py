@@ -50,10 +50,11 @@ class Plan:
     answered: int = -1  # newest chunk that came in, joined or refused
     answered_age: int = 0
     waits: bool = False  # the newest request is a sync one
-    expected_delay: int = 0  # cycles that chunks take
+    delay_cycles: int = 0  # that chunks take
     due_in: float | None = None  # cycles until the asked-for chunk is expected
     stood: int = 0  # cycles at rest
     horizon: int = HORIZON  # rows of the newest chunk, from its observation on
+    reserve: int = 0  # rows that a shift in time may cost a chunk: the feed counts on the others, so it does not surge
     live: tuple[Rows, ...] = ()  # chunks as handed over that reach past what was executed, oldest first
 
     @property
@@ -76,15 +77,15 @@ class Plan:
     @property
     def fastest(self) -> float:
         """The rate that chunks at the expected delay can keep up."""
-        return 1.0 if self.waits or self.asked < 0 else sustainable(self.horizon, self.expected_delay)
+        return 1.0 if self.waits or self.asked < 0 else sustainable(self.horizon - self.reserve, self.delay_cycles)
 
-    def request(self, chunk_id: int, expected_delay: int, waits: bool) -> "Plan":
-        """A chunk was asked for; expected in `expected_delay` cycles.
+    def request(self, chunk_id: int, delay_cycles: int, waits: bool) -> "Plan":
+        """A chunk was asked for; expected in `delay_cycles`.
 
         Requests and chunks reach the executor on two ways: in which order those of one cycle come makes no difference.
         """
-        due_in = None if waits or chunk_id <= self.answered else float(expected_delay)
-        about = {"waits": waits, "expected_delay": expected_delay, "due_in": due_in}
+        due_in = None if waits or chunk_id <= self.answered else float(delay_cycles)
+        about = {"waits": waits, "delay_cycles": delay_cycles, "due_in": due_in}
         return replace(self, asked=chunk_id, asked_age=-1, **about)
 
     def answer(self, chunk_id: int) -> "Plan":
@@ -94,12 +95,19 @@ class Plan:
             return replace(self, due_in=due_in)
         return replace(self, answered=chunk_id, answered_age=-1, due_in=due_in)
 
-    def receive(self, chunk: Rows, chunk_id: int, join: Join, t0: int | None = None) -> "Plan":
+    def receive(
+        self, chunk: Rows, chunk_id: int, join: Join, t0: int | None = None, shift_ticks: float = 0.0
+    ) -> "Plan":
         """Take over a chunk from the first tick that may still change, or from its own first where that is later.
 
+        A robot that stands may get a chunk that begins later than its plan ends (the first one, or one after a stall):
+        it holds its pose up to there. While it moves, a missing row is refused.
+
         Args:
-            chunk: rows to play, of which some are still to come, and none is missing after the rows there are.
+            chunk: rows to play, of which some are still to come.
             t0: tick of the observation, where it is not the chunk's first.
+            shift_ticks: by which it was shifted in time: rows lost by that count as there, or the feed would follow
+                the shift.
 
         Raises:
             RefusedChunk: late, out of order, a gap, or rotations that are none.
@@ -112,18 +120,19 @@ class Plan:
                 "late", f"expected rows from tick {self.next_tick} on, chunk {chunk_id} ends at {chunk.end - 1}"
             )
         start = max(self.next_tick, chunk.tick)
-        if start > self.rows.end:
+        held = self if start <= self.rows.end or not self._stands else self._held_until(start)
+        if start > held.rows.end:
             raise RefusedChunk(
                 "gap", f"expected rows from tick {self.rows.end} on, chunk {chunk_id} begins at {chunk.tick}"
             )
         if not is_orthonormal(chunk.action[:, 3:9]):
             raise RefusedChunk("rotation", f"expected orthonormal rotation columns, chunk {chunk_id} has others")
         live = tuple(other for other in self.live if other.tick <= start < other.end)
-        new = join(self.rows, start, chunk, live)
-        kept = self.rows.between(self.next_tick - HISTORY, start)
-        dropped = kept.tick - self.rows.tick
-        owner = np.concatenate([self.owner[dropped : dropped + len(kept)], np.full(len(new), chunk_id, np.int64)])
-        horizon = chunk.end - (chunk.tick if t0 is None else t0)
+        new = join(held.rows, start, chunk, live)
+        kept = held.rows.between(self.next_tick - HISTORY, start)
+        dropped = kept.tick - held.rows.tick
+        owner = np.concatenate([held.owner[dropped : dropped + len(kept)], np.full(len(new), chunk_id, np.int64)])
+        horizon = chunk.end - (chunk.tick if t0 is None else t0) + lost_rows(shift_ticks)
         joined = replace(self, rows=concat(kept, new), owner=owner, live=(*live, chunk))
         return replace(joined, newest_chunk=chunk_id, horizon=horizon).answer(chunk_id)
 
@@ -157,6 +166,17 @@ class Plan:
         changed[at] = action
         return replace(self, rows=Rows(self.rows.tick, changed))
 
+    @property
+    def _stands(self) -> bool:
+        return self.position == self.rows.end - 1
+
+    def _held_until(self, tick: int) -> "Plan":
+        """With the last row repeated up to a tick, where that is near: rows of a robot that stands, of no chunk."""
+        missing = min(tick - self.rows.end, HISTORY)
+        action = np.concatenate([self.rows.action, np.repeat(self.rows.action[-1:], missing, 0)])
+        owner = np.concatenate([self.owner, np.full(missing, -1, np.int64)])
+        return replace(self, rows=Rows(self.rows.tick, action), owner=owner)
+
     def _state(self, position: float, rate: float, wished: float) -> str:
         starved = rate == 0 or rate < min(self.rate, wished)
         if not starved:
@@ -175,9 +195,14 @@ class Plan:
         )
 
 
-def hold(action: np.ndarray) -> Plan:
+def lost_rows(shift_ticks: float) -> int:
+    """Rows without content at the end of a chunk that was shifted forward."""
+    return max(0, ceil(shift_ticks))
+
+
+def hold(action: np.ndarray, reserve: int = 0) -> Plan:
     """A plan that stands at a pose until the first chunk comes."""
-    return Plan(rows(-1, action[None]), np.array([-1], np.int64))
+    return Plan(rows(-1, action[None]), np.array([-1], np.int64), reserve=reserve)
 
 
 def between(left: np.ndarray, right: np.ndarray, fraction: float) -> np.ndarray:

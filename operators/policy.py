@@ -1,10 +1,12 @@
 """What a policy is: observation in, prediction out. Which one runs is chosen in models.registry."""
 
 from collections.abc import Mapping, Sequence
+from math import floor
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from operators.align import LAG_ROWS, blocked, fit, resampled
 from operators.foresight import rolled_forward
 from operators.frame import Frame
 from operators.messages import HZ, Episode, Plan, Proprio, Request
@@ -36,6 +38,7 @@ class Prediction(NamedTuple):
     rate_hz: float = HZ
     codec: str = ""  # name:hash where space is latent
     seed: int = 0
+    shift_ticks: float | None = None  # by which it is to be shifted (operators.align), where the policy settled that
 
 
 class Policy(Protocol):
@@ -54,6 +57,28 @@ class Policy(Protocol):
     def predict(self, observation: Observation) -> Prediction:
         """One chunk."""
         ...
+
+
+def in_content_time(observation: Observation, draft: Rows) -> tuple[Observation, float]:
+    """What a sampler that continues the plan is shown where chunks are aligned by phase, and the shift.
+
+    Content row i + shift of the chunk will be played at tick t0 + i, so the plan it shall continue is moved by as much,
+    and with it the takeover. The chunk then agrees with the plan where it will be played, and is not shifted again.
+
+    Args:
+        observation: with a plan.
+        draft: the chunk as it would be unguided, absolute; a rough one will do.
+    """
+    plan, seen = observation.plan, observation.proprio
+    assert plan is not None
+    stood = observation.takeover <= seen.tick
+    if stood or blocked(seen.tcp_pose[:3], plan.between(seen.tick - LAG_ROWS, seen.tick)):
+        return observation, 0.0
+    shift_ticks = fit(draft, plan, observation.takeover).ticks
+    moved = resampled(plan, -shift_ticks, len(plan) + max(0, floor(shift_ticks)))
+    moved = moved.between(moved.tick, plan.tick + floor(len(plan) - 1 + shift_ticks) + 1)
+    takeover = round(observation.takeover + shift_ticks)
+    return observation._replace(plan=moved, takeover=takeover), shift_ticks
 
 
 def check_guide(policy: Policy | type[Policy], name: str, guide: str) -> None:
@@ -105,7 +130,7 @@ def observe(
         plan: the newest one, where it is wired to the policy.
         guide: one of GUIDES; vlash shows the state at the takeover, of which the chunk then begins.
     """
-    takeover = asked.tick + asked.expected_delay
+    takeover = asked.tick + asked.delay_ticks
     if plan is None:
         return Observation(asked.chunk_id, proprio, frames, takeover=takeover)
     rows = Rows(plan.tick - len(plan.executed), np.concatenate([plan.executed, plan.planned]))

@@ -58,6 +58,7 @@ def refine(
 
 
 METHODS = ("rtr", "rtr_paper", "rtr_released")
+AS_PUBLISHED = METHODS[1:]  # whose chunks are laid on the plan by tick, as there
 
 
 def reuse_then_refine(predicted: Rows, executed: Rows, planned: Rows, reconstruct: Reconstruct) -> Rows:

@@ -6,13 +6,14 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from operators.feed import STOPPING_ROWS
-from operators.messages import HZ, ChunkDone, Episode, Plan
+from operators.feed import STOPPING_ROWS, sustainable
+from operators.messages import HORIZON, HZ, ChunkDone, Episode, Plan
 from operators.settings import Settings
 
 HISTORY = 32  # delays remembered
 DECAY = 0.9  # weight of a delay against the next one
 QUANTILE = 0.9
+STARTING = 3  # chunks whose ticks, measured in a feed that rises from rest, the next measurement replaces
 SLACK_ROWS = 3  # ask this much earlier than the expected delay needs
 
 
@@ -21,7 +22,8 @@ class Ask(NamedTuple):
 
     chunk_id: int
     tick: int
-    expected_delay: int
+    delay_cycles: int
+    delay_ticks: int
     waits: bool
     plan: int = -1  # number of the newest plan
     plan_before: int = -1  # of the newest when it last decided not to ask
@@ -34,28 +36,39 @@ class Schedule:
     execution_horizon: int = 12  # ticks between requests in async
     settle: int = 12  # cycles the robot stands before a sync request
     timeout: int = 180  # cycles after which an answer counts as lost
-    delays: tuple[int, ...] = (8,)  # cycles from request to chunk, newest last; begins with a guess
+    cycles: tuple[int, ...] = (8,)  # from request to chunk, newest last; begins with a guess
+    ticks: tuple[int, ...] = ()  # from the tick asked at to the takeover, while the robot moved
     next_chunk: int = 0
     asked_cycle: int | None = None  # of the request that is out
     asked_tick: int = 0  # of the newest request
 
     @property
-    def expected_delay(self) -> int:
-        """A decaying high quantile of the measured delays, in cycles."""
-        weights = DECAY ** np.arange(len(self.delays))[::-1]
-        order = np.argsort(self.delays)
-        reached = np.cumsum(weights[order]) >= QUANTILE * weights.sum() - 1e-9
-        return int(np.asarray(self.delays)[order][np.argmax(reached)])
+    def delay_cycles(self) -> int:
+        """Expected from the request to the answer: how long the rows must last."""
+        return expected(self.cycles)
 
-    def answered(self, chunk_id: int, cycle: int) -> "Schedule":
-        """A chunk came. An answer to an older request, overtaken by a timeout, changes nothing."""
+    @property
+    def delay_ticks(self) -> int:
+        """Expected from the tick asked at to the takeover: fewer than cycles where a slow policy slows the feed."""
+        if self.ticks:
+            return expected(self.ticks)
+        return round(self.delay_cycles * sustainable(HORIZON, self.delay_cycles))
+
+    def answered(self, chunk_id: int, cycle: int, takeover: int) -> "Schedule":
+        """A chunk came. An answer to an older request, overtaken by a timeout, changes nothing.
+
+        Args:
+            cycle: in which it came.
+            takeover: tick from which it is played.
+        """
         if self.asked_cycle is None or chunk_id != self.next_chunk - 1:
             return self
         measured = (cycle - self.asked_cycle,)
-        delays = (
-            measured if self.next_chunk == 1 else self.delays + measured
-        )  # the first measurement replaces the guess
-        return replace(self, asked_cycle=None, delays=delays[-HISTORY:])
+        cycles = measured if self.next_chunk == 1 else self.cycles + measured  # the first one replaces the guess
+        moved = takeover - self.asked_tick  # a robot that stood says nothing about ticks
+        kept = self.ticks if self.next_chunk > STARTING else ()  # the feed was still rising
+        ticks = (*kept, moved) if moved > 0 else self.ticks
+        return replace(self, asked_cycle=None, cycles=cycles[-HISTORY:], ticks=ticks[-HISTORY:])
 
     def moving(self, cycle: int, tick: int, planned: int) -> tuple["Schedule", Ask | None]:
         """Async: ask when the last answer is in and the execution horizon has run, or the rows would not last.
@@ -69,20 +82,35 @@ class Schedule:
         if self.asked_cycle is not None and not lost:
             return self, None
         due = tick - self.asked_tick >= self.execution_horizon
-        short = planned < self.expected_delay + STOPPING_ROWS + SLACK_ROWS
-        return self._ask(cycle, tick, waits=False) if due or short or lost else (self, None)
+        short = planned < self.delay_ticks + STOPPING_ROWS + SLACK_ROWS
+        return self._ask(cycle, tick, planned, waits=False) if due or short or lost else (self, None)
 
     def standing(self, cycle: int, tick: int, stood: int) -> tuple["Schedule", Ask | None]:
         """Sync: ask when the chunk is used up and the robot has stood for `settle` cycles."""
         out = self.asked_cycle is not None and not self._lost(cycle)
-        return (self, None) if out or stood < self.settle else self._ask(cycle, tick, waits=True)
+        return (self, None) if out or stood < self.settle else self._ask(cycle, tick, 0, waits=True)
 
     def _lost(self, cycle: int) -> bool:
         return self.asked_cycle is not None and cycle - self.asked_cycle >= self.timeout
 
-    def _ask(self, cycle: int, tick: int, waits: bool) -> tuple["Schedule", Ask]:
-        ask = Ask(self.next_chunk, tick, self.expected_delay, waits)
+    def _ask(self, cycle: int, tick: int, planned: int, waits: bool) -> tuple["Schedule", Ask]:
+        """The takeover cannot be later than after the rows there are: then the robot stands and ticks with it."""
+        ask = Ask(self.next_chunk, tick, self.delay_cycles, min(self.delay_ticks, planned), waits)
         return replace(self, next_chunk=self.next_chunk + 1, asked_cycle=cycle, asked_tick=tick), ask
+
+
+def expected(delays: tuple[int, ...]) -> int:
+    """A decaying high quantile of measured delays, newest last."""
+    weights = DECAY ** np.arange(len(delays))[::-1]
+    order = np.argsort(delays)
+    reached = np.cumsum(weights[order]) >= QUANTILE * weights.sum() - 1e-9
+    return int(np.asarray(delays)[order][np.argmax(reached)])
+
+
+def takeover_tick(plan: Plan) -> int:
+    """From which the newest answer is played; where none of it is (it was refused), the tick that is next now."""
+    owned = np.flatnonzero(plan.chunk_id == plan.answered)
+    return plan.tick - len(plan.executed) + int(owned[0]) if len(owned) else plan.tick
 
 
 class Scheduling:
@@ -101,8 +129,12 @@ class Scheduling:
         self._restart()
 
     @property
-    def expected_delay(self) -> int:
-        return self._schedule.expected_delay
+    def delay_cycles(self) -> int:
+        return self._schedule.delay_cycles
+
+    @property
+    def delay_ticks(self) -> int:
+        return self._schedule.delay_ticks
 
     def receive(self, message: object) -> Ask | None:
         """Take in a message; what to ask for, if anything."""
@@ -113,7 +145,7 @@ class Scheduling:
             self._plan = message
             came = message.seq - 1 - max(0, message.answered_age)  # before that cycle; plans may be missed
             came = self._stood if self._sync else came
-            self._schedule = self._schedule.answered(message.answered, came)
+            self._schedule = self._schedule.answered(message.answered, came, takeover_tick(message))
             if not self._sync:
                 self._schedule, ask = self._schedule.moving(message.seq, message.tick, len(message.planned))
         elif isinstance(message, ChunkDone) and self._sync and self._plan and self._used_up(message):

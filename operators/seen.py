@@ -12,11 +12,14 @@ RECENT = 32  # states kept to find the one a picture shows
 
 
 class Seen:
-    """The newest of every input; of requests that wait for the worker, only the newest."""
+    """The newest of every input; of requests that wait for the worker, only the newest.
+
+    Time is the rig's: frames and waiting are judged by the stamp of the newest measurement, never by the clock of the
+    machine that looks at them. A recording of another boot, or one that stands still, is then judged like a live rig.
+    """
 
     def __init__(self, cameras: tuple[str, ...], config: Settings):
         self._cameras, self._stale_ms, self._guide = cameras, config.stale_ms, config.guide
-        self._patience_ns = FRESH_NS if config.clock == "own" else 0  # the time of a recording may stand still
         self._clear(None)
 
     def receive(self, source: str, message: object) -> None:
@@ -31,7 +34,7 @@ class Seen:
         elif isinstance(message, Frame):
             self.frames[source.removeprefix("frame_")] = message
 
-    def take(self, now_ns: int) -> tuple[Episode, Request, Observation] | None:
+    def take(self) -> tuple[Episode, Request, Observation] | None:
         """The job for the worker if there is one; its request is then answered.
 
         It waits a while for pictures that are not there yet or too old: refused, it would be asked again seconds later.
@@ -41,9 +44,10 @@ class Seen:
         """
         if self.episode is None or self.request is None or not self.recent:
             return None
+        now_ns = self.recent[-1].t_ns
         self._since_ns = now_ns if self._since_ns is None else self._since_ns
         old = next((camera for camera in self._cameras if self._age_ms(camera, now_ns) > self._stale_ms), None)
-        if old and now_ns - self._since_ns < self._patience_ns:
+        if old and now_ns - self._since_ns < FRESH_NS:
             return None
         request, self.request = self.request, None
         if old:

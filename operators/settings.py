@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from operators.align import WAYS
 from operators.join import JOINS
 from operators.latency import TRACES
 from operators.prefix import GUIDES
@@ -40,7 +41,9 @@ class Settings:
     guide: str = _variable(
         "rtc", "policy", "how a chunk is made to continue the plan where `executed` is wired to it", tuple(GUIDES)
     )
-    latency_ms: float = _variable(100.0, "policy", "time from request to chunk at least")
+    latency_ms: float = _variable(
+        100.0, "policy", "time an inference takes at least, from its start with the frames in hand"
+    )
     latency_trace: str = _variable("constant", "policy", "how that time varies", TRACES)
     stale_ms: float = _variable(
         200.0, "policy", "a frame older than this is not used: the request waits for a newer one, 2 s at most"
@@ -53,6 +56,12 @@ class Settings:
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
     join: str = _variable(
         "newest", "executor", "how a chunk takes over from the plan (`async_rtr.yml`: `fade`)", tuple(JOINS)
+    )
+    align: str = _variable(
+        "tick",
+        "policy, decoder, executor",
+        "where a chunk is laid on the plan: at its tick, or where its motion is the plan's (`async_rtr.yml`: `phase`)",
+        WAYS,
     )
     smooth: str = _variable("none", "executor", "how the command follows the plan", STAGES)
     slowest: float = _variable(
@@ -78,7 +87,7 @@ class Settings:
     record_frames: str = _variable("raw", "recorder", "how frames are kept in it", ("raw", "zstd"))
     recording: str = _variable("", "playback", "file to play in the place of robot and cameras, *.drec")
     speed: float = _variable(1.0, LOCKSTEP, "how fast; 0 = lockstep: each sample waits for the plan of the one before")
-    delay: int = _variable(
+    delay_cycles: int = _variable(
         -1, "playback", "SPEED=0: cycles from request to chunk; -1 = those of the recording", least=-1
     )
     out: str = _variable("out", "evaluator", "folder for report, video and traces")

@@ -37,6 +37,16 @@ class Renamed(NamedTuple):
         return {self.name if name == self.old else name: column for name, column in old.items()}
 
 
+class Copied(NamedTuple):
+    """A column in whose place older messages used another one as well."""
+
+    old: str
+    name: str
+
+    def columns(self, old: dict[str, pa.Array], new: pa.StructType) -> dict[str, pa.Array]:
+        return {**old, self.name: old[self.old]} if self.old in old else old
+
+
 class Dropped(NamedTuple):
     """A column that is gone."""
 
@@ -46,13 +56,25 @@ class Dropped(NamedTuple):
         return {name: column for name, column in old.items() if name != self.name}
 
 
-Migrations = Mapping[str, Sequence[Added | Renamed | Dropped]]
+Migrations = Mapping[str, Sequence[Added | Renamed | Copied | Dropped]]
 
 # topic -> changes since its first version, oldest first
 MIGRATIONS: Migrations = {
-    "request": [Added("plan", -1), Added("plan_before", -1)],
-    "chunk": [Added("observed", -1), Added("frame_front", -1), Added("frame_wrist", -1)],
-    "action_chunk": [Added("plan", -1)],
+    "request": [
+        Added("plan", -1),
+        Added("plan_before", -1),
+        Copied("expected_delay", "delay_ticks"),  # cycles were taken for ticks
+        Renamed("expected_delay", "delay_cycles"),
+    ],
+    "chunk": [
+        Added("observed", -1),
+        Added("frame_front", -1),
+        Added("frame_wrist", -1),
+        Added("exposed_ns", -1),
+        Added("aligned", False),
+        Added("shift_ticks", 0.0),
+    ],
+    "action_chunk": [Added("plan", -1), Added("aligned", False), Added("shift_ticks", 0.0)],
     "plan": [Added(name, -1) for name in ("asked", "asked_age", "answered", "answered_age", "stood")],
 }
 

@@ -51,7 +51,9 @@ CHUNKS = pa.schema(
         "refine_ms": pa.float64(),
         "handed_ns": pa.int64(),
         "takeover_ns": pa.int64(),
-        "expected_delay": pa.int64(),
+        "expected_tick": pa.int64(),
+        "exposed_ns": pa.int64(),
+        "shift_ticks": pa.float64(),
     }
 )
 TASK = pa.schema(
@@ -63,6 +65,7 @@ TASK = pa.schema(
         "ink": _points,
         "pen_down": pa.list_(pa.int64()),
         "reference_rotation": pa.list_(pa.float64()),
+        "reference": pa.list_(pa.list_(pa.float64(), 3)),
         "fault_t_ns": pa.list_(pa.int64()),
         "fault_node": pa.list_(pa.string()),
         "fault_kind": pa.list_(pa.string()),
@@ -161,6 +164,7 @@ def _task_record(log: EpisodeLog) -> dict[str, Any]:
         "ink": list(log.ink),
         "pen_down": log.pen_down,
         "reference_rotation": log.reference_rotation,
+        "reference": list(log.reference),
         **dict(zip(("fault_t_ns", "fault_node", "fault_kind", "fault_detail"), faults, strict=True)),
     }
 
@@ -228,6 +232,7 @@ def _task(path: Path, record: dict[str, Any]) -> dict[str, Any]:
             "ink": np.array(record["ink"]).reshape(-1, 2),
             "pen_down": np.array(record["pen_down"], np.int64),
             "reference_rotation": None if reference is None else np.array(reference),
+            "reference": np.array(record["reference"]).reshape(-1, 3),
             "faults": list(zip(*(record[f"fault_{part}"] for part in ("t_ns", "node", "kind", "detail")), strict=True)),
         }
     except (TypeError, ValueError) as error:

@@ -74,6 +74,11 @@ class WriteBoard:
         at = np.arange(len(self._path))
         return np.stack([np.interp(tick, at, axis) for axis in self._path.T], -1)
 
+    @property
+    def reference_path(self) -> np.ndarray:
+        """Where an undisturbed expert commands the TCP, one a tick, (duration + 1, 3) m, base frame."""
+        return self.to_base(self._path)
+
     def expert_chunk(self, tick: float, tcp_pose: np.ndarray, wrench: np.ndarray, horizon: int = HORIZON) -> np.ndarray:
         """What the expert would do from here: actions (horizon, 10) float32, base frame, row i due at `tick + i`.
 

@@ -100,13 +100,16 @@ class _Episode:
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
         join = JOINS[config.join]
-        self.execution = Execution(join, config.slowest, config.smooth, config.sync_horizon, head=rig.head)
+        self.execution = Execution(
+            join, config.slowest, config.smooth, config.sync_horizon, head=rig.head, align=config.align
+        )
         self.scheduling = Scheduling(config, sync=rig.mode == "sync")
         self.decoding = Decoding(config, make_codec)
         rig.policy.start(self.episode)
         self.tick, self.cycle = 0, 0
         self.plan: Plan | None = None  # the newest message
         self.flying: list[tuple[int, Chunk]] = []  # (cycle of arrival, chunk)
+        self.expected: dict[int, int] = {}  # chunk_id -> tick at which it was thought to take over
         self.encoding: list[tuple[int, Features]] = []  # the same of features
         self.commands: list[Command] = []
         self.proprio: list[Proprio] = []
@@ -123,7 +126,7 @@ class _Episode:
         about = {"name": f"episode_{self.number}", "episode": self.number, "seed": self.seed, "mode": self.rig.mode}
         settings = {
             name: getattr(config, name)
-            for name in ("task", "targets", "policy", "codec", "refine", "margin", "join", "smooth", "guide")
+            for name in ("task", "targets", "policy", "codec", "refine", "margin", "join", "align", "smooth", "guide")
         }
         return EpisodeLog(
             meta={**about, **settings, "noise": config.noise, "execution_horizon": config.execution_horizon},
@@ -135,6 +138,7 @@ class _Episode:
             ink=world.ink,
             pen_down=np.array(world.pen_down, np.int64),
             reference_rotation=self.task.reference_rotation,
+            reference=self.task.reference_path,
             faults=self.faults,
             plan=self.plan_time.build(),
         )
@@ -196,6 +200,7 @@ class _Episode:
         request = Request(ask.chunk_id, self.number, self.cycle * PERIOD_NS, *ask)
         self.listen("request", request)
         self.execution.requested(request)
+        self.expected[ask.chunk_id] = ask.tick + ask.delay_ticks
         self.flying.append((self.cycle + 1 + self.delay(ask.chunk_id), self._infer(ask)))
 
     def _infer(self, ask: Ask) -> Chunk:
@@ -208,11 +213,14 @@ class _Episode:
         about = prediction.space, prediction.rate_hz, prediction.codec, seen.tcp_pose, prediction.seed
         header = ask.chunk_id, self.number, self.cycle * PERIOD_NS
         numbers = observation.numbers(self.rig.policy.cameras)
-        return Chunk(*header, ask.chunk_id, seen.tick, *about, inference_ms, prediction.values, *numbers)
+        aligned, shift_ticks = prediction.shift_ticks is not None, prediction.shift_ticks or 0.0
+        told = prediction.values, *numbers, seen.t_ns, aligned, shift_ticks
+        return Chunk(*header, ask.chunk_id, seen.tick, *about, inference_ms, *told)
 
     def _hand_over(self, chunk: Chunk) -> None:
         self.listen("chunk", chunk)
         record = ChunkRecord(chunk.chunk_id, chunk.tick, raw=decode(chunk, self.decoding.codec))
+        record = replace(record, expected_tick=self.expected[chunk.chunk_id])
         try:
             decoded = self.decoding.receive(chunk, self.rig.clock or int)
             assert decoded is not None and self.execution.plan is not None
@@ -225,7 +233,7 @@ class _Episode:
             self.listen("action_chunk", message)
             takeover = max(self.execution.plan.next_tick, decoded.tick)
             self.execution.chunk(message)
-            record = replace(record, arrival_tick=takeover)
+            record = replace(record, arrival_tick=takeover, shift_ticks=self.execution.shift_ticks)
         except (RefusedChunk, ValueError) as error:
             self.faults.append((self.cycle * PERIOD_NS, "lockstep", "chunk dropped", str(error)))
         self.chunks.append(record)

@@ -23,7 +23,7 @@ class Method:
 
     @property
     def _whole(self) -> dict[str, Any]:
-        return {"join": "newest", **self.values}  # whatever a graph's default is
+        return {"join": "newest", "align": "tick", **self.values}  # whatever a graph's default is
 
 
 def _rtr(**values: str | int | float) -> Method:

@@ -104,7 +104,7 @@ def predict(found: Demonstration, policies: dict[str, Policy], every: int, task:
     for number, (at, frames) in enumerate(zip(places, _newest(found, places, cameras), strict=True)):
         proprio = found.measured.message(at, about.episode)
         for name, policy in policies.items():
-            prediction = policy.predict(Observation(number, proprio, dict(frames)))
+            prediction = policy.predict(Observation(number, proprio, frames))
             codec = codecs.setdefault(prediction.codec, make_codec((prediction.codec or "dct").split(":")[0]))
             chunks[name].append(decode(_chunk(number, prediction, proprio), codec))
     return chunks
@@ -125,7 +125,7 @@ def _episodes(source: Path, most: int) -> Iterator[Demonstration]:
 def _places(found: Demonstration, every: int, cameras: set[str]) -> list[int]:
     """Measurements at which policies are asked: when plan time has moved on, and every camera has a picture."""
     begin = found.commanded.tick
-    seen = max((int(found.seen[camera][0]) for camera in cameras), default=0)
+    seen = max((int(found.seen[camera].min()) for camera in cameras), default=np.iinfo(np.int64).min)
     places, last = list[int](), None
     for at, (tick, t_ns) in enumerate(zip(found.measured.tick.tolist(), found.measured.t_ns.tolist(), strict=True)):
         if t_ns >= seen and tick >= begin and tick < found.commanded.end and (last is None or tick - last >= every):
@@ -135,15 +135,29 @@ def _places(found: Demonstration, every: int, cameras: set[str]) -> list[int]:
 
 
 def _newest(found: Demonstration, places: Sequence[int], cameras: set[str]) -> Iterator[dict[str, Frame]]:
-    """For each place the newest picture of each camera; pictures are read once, in order."""
-    frames: dict[str, Frame] = {}
+    """For each place the newest picture of each camera by its stamp; the stream is read once.
+
+    Cameras are recorded side by side, so a picture may stand behind younger ones of another camera: those that are
+    needed are kept until their place is handed out, whatever order they come in.
+    """
+    wanted = {camera: _numbers(found.seen[camera], found.measured.t_ns[places]) for camera in cameras}
+    last = {camera: {number: k for k, number in enumerate(numbers)} for camera, numbers in wanted.items()}
     stream = found.pictures() if cameras else iter(())
-    coming = next(stream, None)
-    for at in places:
-        while coming and coming[2].t_ns <= found.measured.t_ns[at]:
-            frames[coming[0]] = coming[2]
-            coming = next(stream, None)
-        yield frames
+    held: dict[tuple[str, int], Frame] = {}
+    for k in range(len(places)):
+        needed = [(camera, numbers[k]) for camera, numbers in wanted.items()]
+        while not all(key in held for key in needed):
+            camera, number, frame = next(stream)
+            if last.get(camera, {}).get(number, -1) >= k:
+                held[camera, number] = frame
+        yield {camera: held[camera, number] for camera, number in needed}
+        held = {key: frame for key, frame in held.items() if last[key[0]][key[1]] > k}
+
+
+def _numbers(stamps: np.ndarray, times: np.ndarray) -> list[int]:
+    """Which picture is the newest at each time [ns]; stamps need not be in order."""
+    order = np.argsort(stamps, kind="stable")
+    return order[np.searchsorted(stamps[order], times, side="right") - 1].tolist()
 
 
 def _chunk(number: int, prediction: Prediction, proprio: Proprio) -> Chunk:

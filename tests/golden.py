@@ -320,6 +320,7 @@ def _picture(topic: str, got: pa.Array, stored: pa.Array) -> Iterator[tuple[str,
 def _record(topic: str, got: pa.Array, stored: pa.Array) -> Iterator[tuple[str, float, str]]:
     """Field, by how much it moved, in words."""
     kind = TOPICS[topic].message
+    stored = migrated(topic, stored)
     assert stored.type == schema(kind), f"stored {topic} has other columns: {ACCEPT}"
     left, right = unpack(kind, got), unpack(kind, stored)
     for field in right._fields:

@@ -80,9 +80,11 @@ def test_a_policy_that_needs_frames_refuses_stale_ones():
     seen = Seen(("front",), Settings(stale_ms=200))
     for topic in ("episode", "proprio", "request"):
         seen.receive(topic, told(messages, topic)[0])
-    assert seen.take(now_ns=10**9) is None  # it waits for pictures, but not for ever
+    assert seen.take() is None  # it waits for pictures, but not for ever
+    later = told(messages, "proprio")[0]._replace(t_ns=2 * 10**9)
+    seen.receive("proprio", later)
     with pytest.raises(ValueError, match="expected a frame of front under 200 ms old, got inf ms"):
-        seen.take(now_ns=3 * 10**9)
+        seen.take()
     seen.receive("request", told(messages, "request")[0])
-    seen.receive("frame_front", Frame(PIXELS, 0, 0, 0, t_ns=10**9))
-    assert seen.take(now_ns=10**9 + 10**8) is not None
+    seen.receive("frame_front", Frame(PIXELS, 0, 0, 0, t_ns=2 * 10**9 - 10**8))
+    assert seen.take() is not None

@@ -12,8 +12,8 @@ from operators.messages import TOPICS
 from operators.settings import Settings
 
 GRAPHS = sorted(Path("dataflows").glob("*.yml"))
-PLAYBACK = {"RECORDING", "SPEED", "DELAY"}  # read where a recording is played
-BEST = {"REFINE_CODEC": "dct", "JOIN": "fade"}  # see docs/results/README.md
+PLAYBACK = {"RECORDING", "SPEED", "DELAY_CYCLES"}  # read where a recording is played
+BEST = {"REFINE_CODEC": "dct", "JOIN": "fade", "ALIGN": "phase"}  # see docs/results/README.md
 RIG = {"CLOCK": "rig", "LATENCY_MS": "0"}  # the clock is the recording's
 DIFFERENT = {  # graph -> variable -> its default there
     "async_rtc.yml": {"POLICY": "expert_flow"},  # the expert has no sampler to guide

@@ -112,7 +112,7 @@ def test_a_15_hz_chunk_is_refined_like_any_other():
     assert np.allclose(decode(slow, CODEC).action[:45, :3], absolute()[:45, :3], atol=2e-4)
     decoding = Decoding(Settings(), lambda _: CODEC)
     decoding.receive(plan_message(30, 38), int)
-    assert len(decoding.rows(slow)) == 40
+    assert len(decoding.rows(slow)[0]) == 40
 
 
 # --- What is not a number or no rotation --------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_the_method_and_the_margin_of_the_settings_are_used():
     def first_row(**settings: object) -> float:
         decoding = Decoding(Settings(**settings), lambda _: CODEC)  # pyright: ignore[reportArgumentType]
         decoding.receive(plan_message(30, 38), int)
-        return float(decoding.rows(chunk(RELATIVE)).action[0, 0])
+        return float(decoding.rows(chunk(RELATIVE))[0].action[0, 0])
 
     old, new = absolute(60, shift=0.003)[8, 0], absolute()[8, 0]
     paper, rtr, wide = first_row(refine="rtr_paper"), first_row(margin=3), first_row(margin=20)

@@ -20,7 +20,11 @@ def edge(episode: int = 0) -> Edge:
 
 
 def request(seq: int, episode: int = 0) -> pa.Array:
-    return pack(Request(seq, episode, 0, chunk_id=seq, tick=0, expected_delay=8, waits=False, plan=3, plan_before=2))
+    return pack(
+        Request(
+            seq, episode, 0, chunk_id=seq, tick=0, delay_cycles=8, delay_ticks=8, waits=False, plan=3, plan_before=2
+        )
+    )
 
 
 def done(seq: int, episode: int = 0) -> pa.Array:
@@ -171,7 +175,8 @@ def test_what_is_sent_is_numbered_by_output_and_carries_the_episode():
     messages = [unpack(ChunkDone, tested.pack("chunk_done", 10 + i, i, 0)) for i in range(2)]
     assert [(m.seq, m.episode, m.t_ns, m.chunk_id) for m in messages] == [(0, 6, 10, 0), (1, 6, 11, 1)]
     assert (
-        unpack(Request, tested.pack("request", 0, 0, 0, 8, True, -1, -1)).seq == 0 and tested.number("chunk_done") == 2
+        unpack(Request, tested.pack("request", 0, 0, 0, 8, 8, True, -1, -1)).seq == 0
+        and tested.number("chunk_done") == 2
     )
 
 

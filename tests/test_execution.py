@@ -40,7 +40,7 @@ def run(execution: Execution, cycles: int) -> list[Cycle]:
 def test_until_a_pose_was_measured_there_is_nothing_to_command():
     execution = Execution(newest, slowest=1.0)
     assert execution.cycle() is None
-    execution.requested(Request(0, 0, 0, 0, 0, 8, True, plan=-1, plan_before=-1))
+    execution.requested(Request(0, 0, 0, 0, 0, 8, 8, True, plan=-1, plan_before=-1))
     with pytest.raises(RefusedChunk, match="expected proprio before a chunk, got chunk 3") as refused:
         execution.chunk(chunk(3, 0))
     assert refused.value.kind == "early" and execution.cycle() is None
@@ -110,11 +110,11 @@ def test_a_refused_chunk_does_not_move_the_robot(kind, bad):
 
 def test_requests_reach_the_plan():
     execution = holding()
-    execution.requested(Request(0, 0, 0, 0, 0, 8, waits=True, plan=-1, plan_before=-1))
+    execution.requested(Request(0, 0, 0, 0, 0, 8, 8, waits=True, plan=-1, plan_before=-1))
     assert run(execution, 1)[0].due.state == "waiting"
     execution.chunk(chunk(0, 0))
     run(execution, 15)
-    execution.requested(Request(1, 0, 0, 1, 15, 60, waits=False, plan=-1, plan_before=-1))
+    execution.requested(Request(1, 0, 0, 1, 15, 60, 60, waits=False, plan=-1, plan_before=-1))
     run(execution, 8)
     assert execution.plan is not None and 0.4 <= execution.plan.rate < 1
 
@@ -143,9 +143,9 @@ def test_a_restart_forgets_the_episode():
 def test_in_sync_only_the_execution_horizon_of_a_chunk_is_played():
     execution = Execution(newest, slowest=0.4, sync_horizon=20)
     execution.measured(proprio())
-    execution.requested(Request(0, 0, 0, 0, 0, 8, waits=True, plan=-1, plan_before=-1))
+    execution.requested(Request(0, 0, 0, 0, 0, 8, 8, waits=True, plan=-1, plan_before=-1))
     execution.chunk(chunk(0, 0))
     assert run(execution, 80)[-1].due.tick == 19
-    execution.requested(Request(1, 0, 0, 1, 20, 8, waits=False, plan=-1, plan_before=-1))
+    execution.requested(Request(1, 0, 0, 1, 20, 8, 8, waits=False, plan=-1, plan_before=-1))
     execution.chunk(chunk(1, 20))
     assert run(execution, 120)[-1].due.tick == 67

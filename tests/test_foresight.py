@@ -66,7 +66,7 @@ def message(first: int, tick: int, end: int) -> Plan:
 
 
 def test_a_policy_is_shown_the_plan_where_it_is_wired_and_vlash_the_state_ahead():
-    ask = Ask(7, 30, 12, False)
+    ask = Ask(7, 30, 15, 12, False)
     plain = observe(ask, measured(30), {}, None, "vlash")
     assert plain.plan is None and plain.takeover == 42 and plain.proprio.tick == 30 and plain.chunk_id == 7
     shown = observe(ask, measured(30), {}, message(0, 30, 60), "rtc")

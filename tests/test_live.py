@@ -31,7 +31,7 @@ def test_the_latency_goes_up_until_a_cycle_starves_and_what_is_known_is_kept(tmp
     assert played[2:] == [("fade", 200), ("fade", 500)]
     page = (tmp_path / "live_expert_flow.md").read_text()
     held = "up to 200 ms (12.0 ticks in the mean, 12 at most), not at 500 ms"
-    row = f"| fade | `async_naive.yml` | `JOIN=fade` | {held} | 200, 500 |"
+    row = f"| fade | `async_naive.yml` | `JOIN=fade` `ALIGN=tick` | {held} | 200, 500 |"
     assert row in page and "revision abc" in page
 
 

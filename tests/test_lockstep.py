@@ -59,6 +59,14 @@ def test_a_slow_policy_slows_the_robot_instead_of_starving_it():
     assert metrics["starved_percent"] == 0 and 40 < metrics["feed_percent"] < 90 and metrics["success"] == 1
 
 
+@pytest.mark.parametrize("delay", [4, 8, 12, 16, 20, 24, 30, 36])
+@pytest.mark.parametrize("align", ["tick", "phase"])
+def test_the_takeover_is_told_within_a_tick_however_slow_the_feed(delay, align):
+    log = played("async_naive", delay, noise=0, align=align, time_limit_s=7)
+    off = [chunk.arrival_tick - chunk.expected_tick for chunk in log.chunks[3:-2]]  # pyright: ignore[reportOptionalOperand]
+    assert len(off) > 4 and max(np.abs(off)) <= 1
+
+
 def test_a_hopeless_policy_starves_brakes_and_goes_on():
     log = played("async_rtr", delay=120, noise=0)
     state = log.cycles.state

@@ -273,10 +273,10 @@ def test_chunk_times():
 
 def test_late_is_after_the_tick_a_chunk_was_prepared_for():
     refined = rows(30, actions(np.zeros(18)))
-    assert not is_late(ChunkRecord(0, 24, 32, handed=refined, expected_delay=1))
-    assert is_late(ChunkRecord(0, 24, 33, handed=refined, expected_delay=1))
-    assert is_late(ChunkRecord(0, 24, 33, handed=rows(24, actions(np.zeros(48))), expected_delay=8))
-    assert not is_late(ChunkRecord(0, 24, 32, handed=rows(24, actions(np.zeros(48))), expected_delay=8))
+    assert not is_late(ChunkRecord(0, 24, 32, handed=refined, expected_tick=25))
+    assert is_late(ChunkRecord(0, 24, 33, handed=refined, expected_tick=25))
+    assert is_late(ChunkRecord(0, 24, 33, handed=rows(24, actions(np.zeros(48))), expected_tick=32))
+    assert not is_late(ChunkRecord(0, 24, 32, handed=rows(24, actions(np.zeros(48))), expected_tick=32))
     assert not is_late(ChunkRecord(0, 24))
 
 

@@ -275,7 +275,7 @@ def test_a_chunk_waits_for_its_recorded_tick_or_that_of_delay(tmp_path, at_once)
     path = record(tmp_path / "x.drec", messages)
     first = {}
     for delay in (-1, 3, 14):
-        commands = played(path, messages, delay=delay).commands
+        commands = played(path, messages, delay_cycles=delay).commands
         first[delay] = next(c.cycle for c in commands if c.chunk_id == 0)
     recorded = next(c.cycle for c in told(messages, "command") if c.chunk_id == 0)
     assert first[-1] == recorded and first[14] - first[3] == 11

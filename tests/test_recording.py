@@ -296,10 +296,10 @@ def test_an_older_recording_is_read_through_its_migration(monkeypatch, tmp_path)
     wanted = pack(told(episode_messages("async_rtr"), "request")[0])
     fields = {field.name: wanted.field(i) for i, field in enumerate(wanted.type)}
     del fields["waits"]
-    fields["delay"] = fields.pop("expected_delay")
+    fields["delay"] = fields.pop("delay_cycles")
     fields["colour"] = pa.array(["red"])
     older = pa.StructArray.from_arrays(list(fields.values()), list(fields))
-    changes = {"request": [Dropped("colour"), Renamed("delay", "expected_delay"), Added("waits", False)]}
+    changes = {"request": [Dropped("colour"), Renamed("delay", "delay_cycles"), Added("waits", False)]}
     assert migrated("request", older) is older and state("request", older) == "other"
     assert migrated("request", older, changes).to_pylist() == wanted.to_pylist()
     monkeypatch.setattr("recordings.migrations.MIGRATIONS", changes)

@@ -50,7 +50,9 @@ def chunk_of(random, chunk_id, path):
         refine_ms=float(random.normal(2.3, 0.2)),
         handed_ns=handed,
         takeover_ns=handed + int(random.integers(4, 17)) * 1_000_000,
-        expected_delay=DELAY + 1,
+        expected_tick=t0 + DELAY + 1,
+        exposed_ns=begin - 4_000_000,
+        shift_ticks=float(random.normal(0, 1)),
     )
 
 

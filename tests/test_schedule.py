@@ -33,15 +33,15 @@ def asked(schedule: Schedule, cycle: int, tick: int, planned: int = 0) -> tuple[
 
 def test_async_asks_at_once_then_when_the_execution_horizon_has_run():
     schedule, ask = asked(Schedule(execution_horizon=24), cycle=0, tick=0)
-    assert ask == Ask(chunk_id=0, tick=0, expected_delay=8, waits=False)
-    schedule = schedule.answered(0, cycle=8)
+    assert ask == Ask(chunk_id=0, tick=0, delay_cycles=8, delay_ticks=0, waits=False)
+    schedule = schedule.answered(0, cycle=8, takeover=8)
     assert schedule.moving(31, 23, ENOUGH)[1] is None
-    assert asked(schedule, 32, 24, ENOUGH)[1] == Ask(1, 24, 8, False)
+    assert asked(schedule, 32, 24, ENOUGH)[1] == Ask(1, 24, 8, 8, False)
     assert schedule.moving(500, 23, ENOUGH)[1] is None  # ticks, not cycles: a robot that is held needs nothing
 
 
 def test_async_asks_earlier_where_the_rows_would_not_last():
-    schedule = asked(Schedule(), 0, 0)[0].answered(0, 8)
+    schedule = asked(Schedule(), 0, 0)[0].answered(0, 8, 8)
     needed = 8 + STOPPING_ROWS + SLACK_ROWS
     assert schedule.moving(9, 1, int(np.ceil(needed)))[1] is None
     assert schedule.moving(9, 1, int(np.ceil(needed)) - 1)[1] is not None
@@ -60,11 +60,11 @@ def test_sync_asks_when_the_robot_has_stood_for_settle_cycles():
     schedule = Schedule(settle=12)
     assert schedule.standing(40, 0, stood=11) == (schedule, None)
     schedule, ask = schedule.standing(41, 0, stood=12)
-    assert ask == Ask(0, 0, 8, waits=True)
+    assert ask == Ask(0, 0, 8, 0, waits=True)
     assert schedule.standing(42, 0, stood=13) == (schedule, None)  # it is out
-    schedule = schedule.answered(0, 50)
+    schedule = schedule.answered(0, 50, 0)
     assert schedule.standing(51, 0, stood=0)[1] is None  # moving
-    assert schedule.standing(120, 48, stood=12)[1] == Ask(1, 48, 9, waits=True)
+    assert schedule.standing(120, 48, stood=12)[1] == Ask(1, 48, 9, 0, waits=True)
 
 
 # --- Lost and late answers ----------------------------------------------------------------------------------------
@@ -86,10 +86,10 @@ def test_an_answer_that_does_not_come_is_asked_for_again_under_a_new_number(sync
 def test_an_answer_to_an_older_request_changes_nothing():
     schedule, _ = asked(Schedule(timeout=180), 0, 0)
     schedule, _ = asked(schedule, 180, 0)  # the first one counts as lost
-    assert schedule.answered(0, 190) is schedule
-    answered = schedule.answered(1, 200)
-    assert answered.asked_cycle is None and answered.delays[-1] == 20
-    assert answered.answered(1, 201) is answered  # nor does a second answer to the same
+    assert schedule.answered(0, 190, 9) is schedule
+    answered = schedule.answered(1, 200, 12)
+    assert answered.asked_cycle is None and (answered.cycles[-1], answered.ticks[-1]) == (20, 12)
+    assert answered.answered(1, 201, 13) is answered  # nor does a second answer to the same
 
 
 # --- Expected delay -----------------------------------------------------------------------------------------------
@@ -97,13 +97,17 @@ def test_an_answer_to_an_older_request_changes_nothing():
 
 def test_the_first_measured_delay_replaces_the_guess():
     schedule, _ = asked(Schedule(), 5, 0)
-    assert schedule.expected_delay == 8
-    assert schedule.answered(0, 45).delays == (40,)
+    assert (schedule.delay_cycles, schedule.delay_ticks) == (8, 8)
+    stood, moved = schedule.answered(0, 45, 0), schedule.answered(0, 45, 25)
+    assert stood.cycles == moved.cycles == (40,)
+    assert stood.delay_ticks == 22 and moved.delay_ticks == 25  # expected at the feed of 40 cycles, and measured
 
 
 def test_the_expected_delay_is_a_decaying_high_quantile():
     def expected(*delays: int) -> int:
-        return replace(Schedule(), delays=delays).expected_delay
+        schedule = replace(Schedule(), cycles=delays, ticks=tuple(delay // 2 for delay in delays))
+        assert schedule.delay_ticks == schedule.delay_cycles // 2
+        return schedule.delay_cycles
 
     usual = (10,) * 20
     assert expected(*usual, 30) == 30  # 1 of a weight of 8.9 in all: over a tenth
@@ -116,8 +120,8 @@ def test_the_expected_delay_is_a_decaying_high_quantile():
 def test_only_the_newest_delays_are_remembered():
     schedule = Schedule()
     for number in range(40):
-        schedule = asked(schedule, 1000 * number, 1000 * number)[0].answered(number, 1001 * number)
-    assert schedule.delays == tuple(range(40 - HISTORY, 40))
+        schedule = asked(schedule, 1000 * number, 1000 * number)[0].answered(number, 1001 * number, 1000 * number)
+    assert schedule.cycles == tuple(range(40 - HISTORY, 40))
 
 
 @settings(max_examples=30)
@@ -126,10 +130,10 @@ def test_the_expected_delay_is_one_that_was_measured_with_a_tenth_of_the_weight_
     schedule = Schedule()
     for number, delay in enumerate(delays):
         schedule, _ = asked(schedule, 1000 * number, 1000 * number)
-        schedule = schedule.answered(number, 1000 * number + delay)
-    assert schedule.delays == tuple(delays) and schedule.expected_delay in delays
-    weights = DECAY ** np.arange(len(schedule.delays))[::-1]
-    below = np.array(schedule.delays) <= schedule.expected_delay
+        schedule = schedule.answered(number, 1000 * number + delay, 0)
+    assert schedule.cycles == tuple(delays) and schedule.delay_cycles in delays
+    weights = DECAY ** np.arange(len(schedule.cycles))[::-1]
+    below = np.array(schedule.cycles) <= schedule.delay_cycles
     assert weights[below].sum() >= 0.9 * weights.sum() - 1e-9
 
 
@@ -144,17 +148,17 @@ def plan_message(cycle: int, tick: int, planned: int, answered: int = -1) -> Pla
 def test_async_listens_to_plans_and_sync_to_chunk_done():
     done = ChunkDone(0, 0, 0, -1, 12)
     eager, patient = Scheduling(Settings(), sync=False), Scheduling(Settings(), sync=True)
-    assert eager.receive(done) is None and eager.receive(plan_message(3, 0, 0)) == Ask(0, 0, 8, False, plan=3)
-    assert patient.receive(plan_message(3, 5, 0)) is None and patient.receive(done) == Ask(0, 5, 8, True, plan=3)
+    assert eager.receive(done) is None and eager.receive(plan_message(3, 0, 0)) == Ask(0, 0, 8, 0, False, plan=3)
+    assert patient.receive(plan_message(3, 5, 0)) is None and patient.receive(done) == Ask(0, 5, 8, 0, True, plan=3)
 
 
 def test_settings_reach_the_schedule():
     scheduling = Scheduling(Settings(execution_horizon=10, settle=2, request_timeout_ms=500), sync=False)
     assert scheduling.receive(plan_message(0, 0, 0)) and scheduling.receive(plan_message(29, 0, 0)) is None
     assert scheduling.receive(plan_message(30, 0, 0)) == Ask(
-        1, 0, 8, False, plan=30, plan_before=29
+        1, 0, 8, 0, False, plan=30, plan_before=29
     )  # 500 ms are 30 cycles
-    assert scheduling.receive(plan_message(31, 9, ENOUGH, answered=1)) is None and scheduling.expected_delay == 8
+    assert scheduling.receive(plan_message(31, 9, ENOUGH, answered=1)) is None and scheduling.delay_cycles == 8
     assert scheduling.receive(plan_message(32, 10, ENOUGH, answered=1)) is not None
     patient = Scheduling(Settings(settle=2), sync=True)
     patient.receive(plan_message(0, 0, 0))
@@ -165,9 +169,9 @@ def test_an_episode_makes_a_fresh_start():
     scheduling = Scheduling(Settings(), sync=False)
     scheduling.receive(plan_message(3, 0, 0))
     scheduling.receive(plan_message(54, 0, 60, answered=0))
-    assert scheduling.expected_delay == 50
+    assert scheduling.delay_cycles == 50
     scheduling.receive(Episode(0, 1, 0, "start", 1, "write_board", "random", "", False))
-    assert scheduling.expected_delay == 8 and scheduling.receive(plan_message(1, 0, 0)) == Ask(0, 0, 8, False, plan=1)
+    assert scheduling.delay_cycles == 8 and scheduling.receive(plan_message(1, 0, 0)) == Ask(0, 0, 8, 0, False, plan=1)
 
 
 def test_it_asks_once_however_messages_overtake_each_other():
@@ -210,7 +214,7 @@ def run(delay: Callable[[int], int], cycles: int, slowest: float = 0.4) -> tuple
         assert due.tick < 0 or due.planned[1] == pytest.approx(1e-3 * plan.position, abs=1e-6)
         ask = scheduling.receive(plan_message(cycle, plan.next_tick, len(plan.planned), plan.answered))
         if ask:
-            plan = plan.request(ask.chunk_id, ask.expected_delay, ask.waits)
+            plan = plan.request(ask.chunk_id, ask.delay_cycles, ask.waits)
             requests.append(cycle)
             coming[cycle + 1 + delay(ask.chunk_id)] = ask.chunk_id, plan.next_tick
     return states, ticks, requests
