@@ -24,12 +24,26 @@ from operators.messages import (
 from operators.metrics import second_difference_mm
 from operators.rows import Rows
 
+OWN_STAMPS = ("request_ns", "inference_start_ns", "inference_end_ns", "handed_ns")
+
+
+def _stations(chunk: Chunk) -> dict[str, int | float]:
+    """When what a chunk answers to was measured, and inference began and ended: as far as it tells."""
+    begun = chunk.begun_ns if chunk.begun_ns >= 0 else chunk.t_ns - round(chunk.inference_ms * 1e6)
+    known = {"inference_start_ns": begun, "inference_end_ns": chunk.t_ns, "inference_ms": chunk.inference_ms}
+    return known | ({"exposed_ns": chunk.exposed_ns} if chunk.exposed_ns >= 0 else {})
+
 
 class Journal:
-    """One episode, message by message."""
+    """One episode, message by message.
 
-    def __init__(self, start: Episode, about: dict[str, Any]):
-        self.start, self.about = start, about
+    Args:
+        clock: CLOCK. With `rig`, commands and measurements have the stamps of a recording, what processes do has this
+            machine's: only the first are then kept, since nothing could be told from the two together.
+    """
+
+    def __init__(self, start: Episode, about: dict[str, Any], clock: str = "own"):
+        self.start, self.about, self._own = start, about, clock == "own"
         self.score: Score | None = None
         self.faults: list[tuple[int, str, str, str]] = []
         self.stats: dict[str, float] = {}
@@ -65,13 +79,12 @@ class Journal:
                     expected_tick=message.tick + message.delay_ticks,
                 )
             case Chunk():
-                begun = message.t_ns - round(message.inference_ms * 1e6)
-                self._note(message.chunk_id, message.tick, inference_start_ns=begun, inference_end_ns=message.t_ns)
+                self._note(message.chunk_id, message.tick, **_stations(message))
             case ActionChunk():
                 rows = Rows(message.tick, message.action)
-                self._note(
-                    message.chunk_id, message.t0, handed=rows, refine_ms=message.refine_ms, handed_ns=message.t_ns
-                )
+                about = {"refine_ms": message.refine_ms, "handed_ns": message.t_ns}
+                shift_ticks = message.shift_ticks if message.aligned else None
+                self._note(message.chunk_id, message.t0, handed=rows, shift_ticks=shift_ticks, **about)
 
     def line(self) -> str:
         """The last second in a line."""
@@ -128,5 +141,6 @@ class Journal:
         self._plan_time.add(command.tick, command.planned, executed, message.chunk_id)
 
     def _note(self, chunk_id: int, t0: int, **stations: Any) -> None:
+        stations = {name: value for name, value in stations.items() if self._own or name not in OWN_STAMPS}
         known = self._chunks.get(chunk_id)
         self._chunks[chunk_id] = replace(known, t0=t0, **stations) if known else ChunkRecord(chunk_id, t0, **stations)

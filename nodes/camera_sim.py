@@ -1,13 +1,14 @@
-"""A simulated camera: draws each scene it receives. Which camera it is, its output says: frame_front or frame_wrist."""
+"""A simulated camera: draws what is asked for. Which camera it is, its output says: frame_front or frame_wrist."""
 
 from dora import Node
 
 from nodes._wire import Wire, settings
-from operators.messages import Episode, Scene
+from operators.messages import Episode, Request, Scene
 from operators.settings import Settings
 from simulation.renderer import Renderer
+from simulation.shutter import Shutter
 
-INPUTS = {"scene": Scene, "episode": Episode}
+INPUTS = {"scene": Scene, "request": Request, "episode": Episode}
 
 
 def main() -> None:
@@ -19,10 +20,13 @@ def run(node: Node, config: Settings) -> None:
     output = next(name for name in node.node_config()["outputs"] if name.startswith("frame_"))
     wire = Wire(node, output.replace("frame", "camera"), INPUTS)
     renderer = Renderer(config.image_width, config.image_height)
+    shutter = Shutter()
     for _, message in wire.messages():
-        if isinstance(message, Scene):
-            pixels = renderer.render(message, output.removeprefix("frame_"))
-            wire.send_frame(output, pixels, message.tick, message.t_ns)
+        if isinstance(message, Episode):
+            shutter.restart()
+        elif isinstance(message, Scene | Request) and (scene := shutter.receive(message)):
+            pixels = renderer.render(scene, output.removeprefix("frame_"))
+            wire.send_frame(output, pixels, scene.tick, scene.t_ns)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ SHOWN = (
     "refine",
     "margin",
     "join",
+    "align",
     "smooth",
     "guide",
 )
@@ -81,7 +82,7 @@ class Session:
         self.seed = config.seed + number
         wire.edge.episode = number
         start = Episode(0, number, 0, "start", self.seed, config.task, config.targets, "", False)
-        self.journal = Journal(start, {**about, "name": f"episode_{number}"})
+        self.journal = Journal(start, {**about, "name": f"episode_{number}"}, config.clock)
         self.video = Video(out / f"episode_{number}.mp4")
 
     def run(self) -> EpisodeLog | None:

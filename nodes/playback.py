@@ -67,7 +67,7 @@ class Playback(Lockstep):
 
     def __init__(self, sender: Sender, config: Settings, timeline: Timeline, start: Episode):
         super().__init__(sender, config, timeline, start)
-        self._unseen = {topic.split("/", 1)[1] for topic in timeline.topics} & set(CAMERAS)  # no picture of it is sent
+        self._to_come = {topic.split("/", 1)[1] for topic in timeline.topics} & set(CAMERAS)  # cameras
 
     def play(self, path: Path) -> None:
         """Send the samples of this episode, then tell that it is done."""
@@ -88,12 +88,12 @@ class Playback(Lockstep):
         for offset_ns, topic, content in self._samples(reader, PLAYED):
             first = offset_ns if first is None else first
             if offset_ns - first > FRESH_NS:  # a policy waits no longer for a camera's first picture
-                self._unseen.clear()
+                self._to_come.clear()
             due = round((offset_ns - first) / self.config.speed)
             if topic != "proprio":
                 self._relay_until(begun + due)
                 self._picture(topic, content)
-                self._unseen.discard(topic)
+                self._to_come.discard(topic)
                 continue
             proprio = unpack(Proprio, migrated("proprio", content.array))
             if proprio.tick + 1 < self.reached:  # the recorded robot stood longer than this run's
@@ -118,7 +118,7 @@ class Playback(Lockstep):
 
     def _hold(self, tick: int) -> int:
         """Before a camera's first picture the recording runs ahead: the policy may be waiting for that."""
-        return 0 if self._unseen else super()._hold(tick)
+        return 0 if self._to_come else super()._hold(tick)
 
     def _go_on(self, proprio: Proprio) -> int:
         """At its own pace or faster: send a sample; for how long the recording had to stand [ns]."""

@@ -94,7 +94,7 @@ class Inference:
             return
         tick, pose = observation.proprio.tick, observation.proprio.tcp_pose
         about = request.chunk_id, tick, prediction.space, prediction.rate_hz, prediction.codec, pose, prediction.seed
-        seen = *observation.numbers(self._policy.cameras), observation.proprio.t_ns
+        seen = *observation.numbers(self._policy.cameras), observation.proprio.t_ns, begun
         aligned = prediction.shift_ticks is not None, prediction.shift_ticks or 0.0
         self._wire.send("chunk", *about, inference_ms, prediction.values, *seen, *aligned)
 

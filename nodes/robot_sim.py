@@ -47,10 +47,9 @@ class Robot:
             return
         state = self.measured
         self.wire.send("proprio", self.tick, cycle, *state, t_ns=t_ns)
-        if cycle % 2 == 0:
-            world, task = self.world, self.task
-            ink = world.ink, np.array(world.pen_down, np.int64)
-            self.wire.send("scene", self.tick, world.qpos, task.board_pose, task.target, *ink, t_ns=t_ns)
+        world, task = self.world, self.task
+        ink = world.ink, np.array(world.pen_down, np.int64)
+        self.wire.send("scene", self.tick, world.qpos, task.board_pose, task.target, *ink, t_ns=t_ns)
         self._apply()
         self._judge(cycle)
 

@@ -5,7 +5,7 @@ the arm would be had it moved meanwhile as this chunk would have had it. It move
 farther or less far. The difference along the path is only a difference of time, and it is taken out in time: content
 row i + tau is played at tick t0 + i. What is left across the path is for refinement and join.
 
-    tau = argmin  sum_k |r(n - t0 + k + tau) - p(n + k)|^2 / sigma^2  +  tau^2 / sigma_tau^2,     k = -4 .. 8
+    tau = argmin  sum_k |r(n - t0 + k + tau) - p(n + k)|^2 / sigma^2  +  tau^2 / sigma_tau^2,     k = -6 .. 2
 
 n is the takeover tick, r the chunk by content row, p the plan by tick. Rows around the takeover, not one, so that
 directions count: the right strand at a crossing, the right side of a turning point. The prior takes tau to 0 where the
@@ -21,13 +21,15 @@ from operators.rotation import orthonormal_6d
 from operators.rows import Rows
 
 WAYS = ("tick", "phase")
-BEFORE, AFTER = 4, 8  # rows of the plan before and after the takeover that are compared
+BEFORE, AFTER = 6, 2  # rows of the plan before and after the takeover that are compared
 POSITION_M, ROTATION = 1e-3, 0.02  # sigma of a row: each axis; each number of the 6-D rotation (about a degree)
-PRIOR_TICKS = 3.0  # sigma of tau
+PRIOR_TICKS = 2.0  # sigma of tau
 LARGEST_TICKS = 12
 LEAST_LEFT = 12  # rows a shifted chunk still has from the takeover on
 LEAST_COMPARED = 3  # rows; with fewer nothing is known
-RESERVE_ROWS = 4  # of a chunk on which the feed does not count: a sigma of tau, and the row that rounding costs
+RESERVE_ROWS = (
+    4  # of a chunk on which the feed does not count: a sigma and a half of tau, and the row that rounding costs
+)
 WORST_FIT = 3.0  # sigmas along the path, root mean square: more than time explains, so these are different motions
 STANDING = 0.05  # sigmas a tick: slower than this there is no direction
 LAG_ROWS, BLOCKED_M = 8, 3e-3  # an arm farther than this from all of its last commands is blocked

@@ -75,7 +75,8 @@ class ChunkRecord:
     handed: Rows | None = None  # as handed to the executor
     request_ns: int | None = None
     inference_start_ns: int | None = None
-    inference_end_ns: int | None = None
+    inference_end_ns: int | None = None  # with the emulated latency
+    inference_ms: float | None = None  # of computation alone
     refine_ms: float | None = None
     handed_ns: int | None = None
     takeover_ns: int | None = None  # first command that played a row of it

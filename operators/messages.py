@@ -97,6 +97,7 @@ class Chunk(NamedTuple):
     frame_front: Integer  # number of the picture it answers to, -1 for none
     frame_wrist: Integer
     exposed_ns: Integer = -1  # when what it answers to was measured; -1 where a recording does not tell
+    begun_ns: Integer = -1  # start of inference, frames in hand; likewise
     aligned: Truth = False  # the policy settled its timing: nobody shifts it on their own account
     shift_ticks: Real = 0.0  # content row i + shift is to be played at tick + i (operators.align)
 
@@ -242,7 +243,7 @@ class Topic(NamedTuple):
 
 TOPICS = {
     "proprio": Topic(Proprio, "60 Hz", True),
-    "scene": Topic(Scene, "30 Hz", False),
+    "scene": Topic(Scene, "60 Hz", False),
     "request": Topic(Request, "per chunk", True),
     "chunk": Topic(Chunk, "per chunk", True),
     "features": Topic(Features, "30 Hz", False),

@@ -83,6 +83,8 @@ METRICS = {
     "delay_ticks": Metric("ticks", "observation to first tick a chunk could own, mean"),
     "delay_ticks_max": Metric("ticks", "the same, largest"),
     "observation_age_ms": Metric("ms", "measurement of what a chunk answers to, to the first command it owns, mean"),
+    "picture_age_ms_p50": Metric("ms", "the same measurement to the start of inference, median"),
+    "picture_age_ms_p95": Metric("ms", "the same, 95th percentile"),
     "shift_ticks_rms": Metric("ticks", "by which chunks were shifted in time to lie on the plan, root mean square"),
     "shift_ticks_max": Metric("ticks", "the same, largest"),
     "late_handover": Metric("chunks", "chunks that arrived after the tick they were prepared for"),
@@ -406,7 +408,8 @@ def _cycle_metrics(log: EpisodeLog) -> dict[str, float]:
 
 def _chunk_metrics(log: EpisodeLog) -> dict[str, float]:
     delay = np.array([chunk.arrival_tick - chunk.t0 for chunk in log.chunks if chunk.arrival_tick is not None])
-    inference = np.array([inference_ms(chunk) for chunk in log.chunks])
+    inference = np.array([chunk.inference_ms for chunk in log.chunks if chunk.inference_ms is not None], np.float64)
+    picture = np.array([picture_age_ms(chunk) for chunk in log.chunks])
     age = np.array([observation_age_ms(chunk) for chunk in log.chunks])
     shift = np.array([chunk.shift_ticks for chunk in log.chunks if chunk.shift_ticks is not None], np.float64)
     refine = np.array([chunk.refine_ms for chunk in log.chunks if chunk.refine_ms is not None])
@@ -415,6 +418,8 @@ def _chunk_metrics(log: EpisodeLog) -> dict[str, float]:
         "delay_ticks": mean(delay),
         "delay_ticks_max": largest(delay),
         "observation_age_ms": mean(age),
+        "picture_age_ms_p50": percentile(picture, 50),
+        "picture_age_ms_p95": percentile(picture, 95),
         "shift_ticks_rms": np.sqrt(mean(shift**2)),
         "shift_ticks_max": largest(np.abs(shift)),
         "late_handover": sum(is_late(chunk) for chunk in log.chunks),
@@ -432,11 +437,11 @@ def observation_age_ms(chunk: ChunkRecord) -> float:
     return (chunk.takeover_ns - chunk.exposed_ns) / 1e6
 
 
-def inference_ms(chunk: ChunkRecord) -> float:
-    """How long the policy took; NaN if that was not seen."""
-    if chunk.inference_start_ns is None or chunk.inference_end_ns is None:
+def picture_age_ms(chunk: ChunkRecord) -> float:
+    """How old what a chunk answers to was when inference began; NaN if that was not seen."""
+    if chunk.exposed_ns is None or chunk.inference_start_ns is None:
         return np.nan
-    return (chunk.inference_end_ns - chunk.inference_start_ns) / 1e6
+    return (chunk.inference_start_ns - chunk.exposed_ns) / 1e6
 
 
 def _difference_mm(action: np.ndarray, order: int) -> np.ndarray:

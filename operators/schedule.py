@@ -13,6 +13,7 @@ from operators.settings import Settings
 HISTORY = 32  # delays remembered
 DECAY = 0.9  # weight of a delay against the next one
 QUANTILE = 0.9
+STARTUP = 24  # cycles: more is not believed of a chunk for which a standing robot waited
 STARTING = 3  # chunks whose ticks, measured in a feed that rises from rest, the next measurement replaces
 SLACK_ROWS = 3  # ask this much earlier than the expected delay needs
 
@@ -57,17 +58,20 @@ class Schedule:
     def answered(self, chunk_id: int, cycle: int, takeover: int) -> "Schedule":
         """A chunk came. An answer to an older request, overtaken by a timeout, changes nothing.
 
+        What is expected follows from chunks that came while the robot moved; before there are any, from the first.
+
         Args:
             cycle: in which it came.
             takeover: tick from which it is played.
         """
         if self.asked_cycle is None or chunk_id != self.next_chunk - 1:
             return self
-        measured = (cycle - self.asked_cycle,)
-        cycles = measured if self.next_chunk == 1 else self.cycles + measured  # the first one replaces the guess
-        moved = takeover - self.asked_tick  # a robot that stood says nothing about ticks
-        kept = self.ticks if self.next_chunk > STARTING else ()  # the feed was still rising
-        ticks = (*kept, moved) if moved > 0 else self.ticks
+        measured, moved = cycle - self.asked_cycle, takeover - self.asked_tick
+        if moved <= 0:  # the robot stood, perhaps for its first pictures, or for a policy that starts
+            cycles = self.cycles if self.ticks else (min(measured, STARTUP),)
+            return replace(self, asked_cycle=None, cycles=cycles)
+        cycles = (*(self.cycles if self.ticks else ()), measured)
+        ticks = (*(self.ticks if self.next_chunk > STARTING else ()), moved)  # the feed was still rising
         return replace(self, asked_cycle=None, cycles=cycles[-HISTORY:], ticks=ticks[-HISTORY:])
 
     def moving(self, cycle: int, tick: int, planned: int) -> tuple["Schedule", Ask | None]:

@@ -8,6 +8,7 @@ from operators.policy import Observation, observe, state_in_pictures
 from operators.settings import Settings
 
 FRESH_NS = 2_000_000_000  # a request waits so long for pictures that are missing or too old
+YOUNGER_NS = 50_000_000  # a request waits so long for the pictures that are about to come
 RECENT = 32  # states kept to find the one a picture shows
 
 
@@ -20,6 +21,7 @@ class Seen:
 
     def __init__(self, cameras: tuple[str, ...], config: Settings):
         self._cameras, self._stale_ms, self._guide = cameras, config.stale_ms, config.guide
+        self._younger_ns = 0 if config.lockstep else YOUNGER_NS  # lockstep sends what was looked at then, and no more
         self._clear(None)
 
     def receive(self, source: str, message: object) -> None:
@@ -37,7 +39,8 @@ class Seen:
     def take(self) -> tuple[Episode, Request, Observation] | None:
         """The job for the worker if there is one; its request is then answered.
 
-        It waits a while for pictures that are not there yet or too old: refused, it would be asked again seconds later.
+        It waits for the pictures that are about to come, of the first state that is measured after it was asked; and a
+        while for pictures that are not there yet or too old: refused, it would be asked again seconds later.
 
         Raises:
             ValueError: a frame it needs is missing or too old; the request is refused.
@@ -47,7 +50,8 @@ class Seen:
         now_ns = self.recent[-1].t_ns
         self._since_ns = now_ns if self._since_ns is None else self._since_ns
         old = next((camera for camera in self._cameras if self._age_ms(camera, now_ns) > self._stale_ms), None)
-        if old and now_ns - self._since_ns < FRESH_NS:
+        waited_ns = now_ns - self._since_ns
+        if waited_ns < (FRESH_NS if old else self._younger_ns) and (old or not self._young(self.request.tick - 1)):
             return None
         request, self.request = self.request, None
         if old:
@@ -55,6 +59,10 @@ class Seen:
             raise ValueError(f"expected a frame of {old} under {self._stale_ms:.0f} ms old, got {age_ms:.0f} ms")
         state = state_in_pictures(self.recent, {camera: self.frames[camera] for camera in self._cameras})
         return self.episode, request, observe(request, state, dict(self.frames), self.plan, self._guide)
+
+    def _young(self, tick: int) -> bool:
+        """Whether all pictures are of this tick or a later one."""
+        return all(self.frames[camera].tick >= tick for camera in self._cameras)
 
     def _age_ms(self, camera: str, now_ns: int) -> float:
         return (now_ns - self.frames[camera].t_ns) / 1e6 if camera in self.frames else float("inf")

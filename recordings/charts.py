@@ -18,6 +18,8 @@ from operators.metrics import (
     WINDOW,
     active,
     distance_mm,
+    every_cycle,
+    execution_horizon_s,
     is_late,
     jitter_ms,
     jump_floor_mm,
@@ -27,6 +29,7 @@ from operators.metrics import (
     switches,
     third_difference_mm,
 )
+from operators.steadiness import paced
 
 CHUNKS_SHOWN = 48
 FORCE_BAND_N = (1.0, 3.0)
@@ -85,18 +88,27 @@ def stroke_chart(log: EpisodeLog) -> str:
 
 
 def time_chart(log: EpisodeLog) -> str:
-    """Commanded speed and jerk and the measured force over time, with chunk boundaries and stops."""
+    """Commanded speed, shifts of chunks, jerk and the measured force over time, with chunk boundaries and stops."""
     cycles = active(log)
     time = (cycles.cycle - cycles.cycle[0]) / HZ
-    figure = Figure(figsize=(9.6, 5.0), layout="constrained")
-    speed, jerk, force = figure.subplots(3, 1, sharex=True, height_ratios=(1.1, 1, 1))
-    for axes in (speed, jerk, force):
+    shifted = any(chunk.shift_ticks for chunk in log.chunks)
+    heights = {"speed": 1.5, **({"shift": 0.7} if shifted else {}), "jerk": 0.8, "force": 0.8}
+    figure = Figure(figsize=(9.6, 2 * sum(heights.values())), layout="constrained")
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights.values()))
+    drawn = dict(zip(heights, panels, strict=True))
+    speed, jerk, force = drawn["speed"], drawn["jerk"], drawn["force"]
+    for axes in panels:
         _shade_stops(axes, time, cycles)
+    if shifted:
+        _draw_shifts(drawn["shift"], log, cycles)
     _mark_switches(speed, log, cycles)
-    speed.plot(time, HZ * step_mm(cycles.planned), color=BLUE)
+    _draw_reference_speed(speed, log)
+    speed.plot(time, HZ * step_mm(cycles.planned), color=BLUE, label="commanded")
     speed.axhline(SPEED_LIMIT_MM_S, color=RED, linewidth=0.9, linestyle=(0, (5, 3)))
     speed.set_ylim(0, 1.15 * max(SPEED_LIMIT_MM_S, speed.dataLim.ymax))
     speed.set_title("commanded speed, mm/s")
+    if len(log.reference):
+        speed.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, **TIGHT)
     sizes = third_difference_mm(cycles.planned)
     jerk.plot(time, sizes, color=VIOLET, linewidth=0.9)
     _fit_to_most(jerk, sizes)
@@ -107,11 +119,15 @@ def time_chart(log: EpisodeLog) -> str:
 
 
 def chunk_chart(log: EpisodeLog) -> str:
-    """One bar a chunk, from its request to the first command that played a row of it."""
+    """One bar a chunk, from its request to the first command that played a row of it.
+
+    It waits for a picture to be taken, the picture comes to the policy, it is inferred, decoded, refined, handed over.
+    """
     chunks = [chunk for chunk in log.chunks if chunk.request_ns is not None][:CHUNKS_SHOWN]
     figure, axes = _figure(5.4, 4.0)
     stages = {
-        "waiting": (GREY, [_stage(chunk, "request_ns", "inference_start_ns") for chunk in chunks]),
+        "waiting": (GREY, [_stage(chunk, "request_ns", _seen(chunk)) for chunk in chunks]),
+        "picture": (SKY, [_stage(chunk, "exposed_ns", "inference_start_ns") for chunk in chunks]),
         "inference": (BLUE, [_stage(chunk, "inference_start_ns", "inference_end_ns") for chunk in chunks]),
         "decoding": (TEAL, [_stage(chunk, "inference_end_ns", "handed_ns") for chunk in chunks]),
         "refine": (VIOLET, [_refinement(chunk) for chunk in chunks]),
@@ -124,11 +140,12 @@ def chunk_chart(log: EpisodeLog) -> str:
             axes.barh(list(kept), width, 0.74, left, color=colour, label=label)
     late = [i for i, chunk in enumerate(chunks) if is_late(chunk)]
     if late:
-        axes.scatter(np.full(len(late), -1.5), late, s=9, color=RED, marker="D", clip_on=False, label="late")
+        at = np.full(len(late), -0.01), late
+        axes.scatter(*at, s=9, color=RED, marker="D", clip_on=False, label="late", transform=axes.get_yaxis_transform())
     axes.set(ylim=(max(len(chunks), 4) - 0.4, -0.6), xlabel="ms since the request", ylabel="chunk")
-    axes.set_xlim(-3, None)
+    axes.margins(x=0.01)
     axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper left", ncols=6, **TIGHT)
+    figure.legend(loc="outside upper left", ncols=7, **TIGHT)
     return _svg(figure, f"Way of each chunk of {name_of(log)} from request to takeover")
 
 
@@ -218,6 +235,30 @@ def _mark_switches(axes: Axes, log: EpisodeLog, cycles: Cycles) -> None:
     axes.plot(time, np.full(len(time), 0.96), "|", color=INK, markersize=7, transform=axes.get_xaxis_transform())
 
 
+def _draw_shifts(axes: Axes, log: EpisodeLog, cycles: Cycles) -> None:
+    """By how much each chunk was shifted in time to lie on the plan, where it took over."""
+    taken = [(chunk.arrival_tick, chunk.shift_ticks) for chunk in log.chunks if chunk.arrival_tick is not None]
+    ticks, shifts = np.array([each for each in taken if each[1] is not None], np.float64).reshape(-1, 2).T
+    at = np.searchsorted(cycles.tick, ticks)
+    time = (cycles.cycle[at[at < len(cycles)]] - cycles.cycle[0]) / HZ
+    shifts = shifts[at < len(cycles)]
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    axes.vlines(time, 0, shifts, color=TEAL, linewidth=1.2)
+    axes.plot(time, shifts, "o", color=TEAL, markersize=3)
+    most = 1.15 * np.abs(shifts).max(initial=2.0)
+    axes.set_ylim(-most, most)
+    axes.set_title("shift in time that lays a chunk on the plan, ticks")
+
+
+def _draw_reference_speed(axes: Axes, log: EpisodeLog) -> None:
+    """How fast the expert is at the same place: where the arm is faster or slower than that, it surges."""
+    if not len(log.reference):
+        return
+    pace = paced(every_cycle(active(log)), log.reference, execution_horizon_s(log))
+    time = (pace.start + np.arange(len(pace.wanted))) / HZ
+    axes.plot(time, pace.wanted, color=AMBER, linewidth=1.6, label="expert at the same place")
+
+
 def _fit_to_most(axes: Axes, sizes: np.ndarray) -> None:
     """Let a few peaks run out of the chart rather than flatten everything else; tell the highest."""
     finite = sizes[np.isfinite(sizes)]
@@ -250,6 +291,12 @@ def _stage(chunk: ChunkRecord, start: str, end: str) -> tuple[float, float] | No
     if first is None or last is None or chunk.request_ns is None:
         return None
     return (first - chunk.request_ns) / 1e6, (last - first) / 1e6
+
+
+def _seen(chunk: ChunkRecord) -> str:
+    """Until when a request waits: for its picture, if that was taken after it."""
+    taken, asked = chunk.exposed_ns, chunk.request_ns
+    return "exposed_ns" if taken is not None and asked is not None and taken > asked else "request_ns"
 
 
 def _refinement(chunk: ChunkRecord) -> tuple[float, float] | None:

@@ -71,6 +71,7 @@ MIGRATIONS: Migrations = {
         Added("frame_front", -1),
         Added("frame_wrist", -1),
         Added("exposed_ns", -1),
+        Added("begun_ns", -1),
         Added("aligned", False),
         Added("shift_ticks", 0.0),
     ],

@@ -53,7 +53,9 @@ def page(logs: Sequence[EpisodeLog], found: dict[str, Any]) -> str:
 
 
 def _chips(meta: dict[str, Any]) -> str:
-    shown = [key for key in ("policy", "codec", "refine", "margin", "join", "latency_ms", "seed") if key in meta]
+    shown = [
+        key for key in ("policy", "codec", "refine", "margin", "join", "align", "latency_ms", "seed") if key in meta
+    ]
     return "".join(f"<span class=chip>{escape(key)} <b>{escape(_short(meta[key]))}</b></span>" for key in shown)
 
 
@@ -67,7 +69,8 @@ def _tiles(found: dict[str, Any]) -> list[str]:
     chance = (
         f"95 %: {100 * success['ci95'][0]:.0f}-{100 * success['ci95'][1]:.0f} %" if n > 1 else "by the task's score"
     )
-    delay_ms = 1e3 * mean["delay_ticks"] / HZ
+    told = mean["observation_age_ms"]
+    age_ms = told if isfinite(told) else 1e3 * mean["delay_ticks"] / HZ
     return [
         _tile("success", verdict, "", chance, good),
         _tile("deviation", number(mean["deviation_mm"]), "mm", f"p95 {number(mean['deviation_p95_mm'])} mm"),
@@ -77,12 +80,18 @@ def _tiles(found: dict[str, Any]) -> list[str]:
             "mm/tick",
             f"floor inside chunks {number(mean['velocity_jump_floor'])}",
         ),
+        _tile(
+            "surging",
+            number(100 * mean["speed_ripple"]),
+            "% of the speed",
+            f"acceleration {number(mean['acceleration_rms_mm_s2'])} mm/s², {number(mean['speed_drops_per_s'])} drops/s",
+        ),
         _tile("starved", number(mean["starved_percent"]), "%", f"waiting {number(mean['waiting_percent'])} %"),
         _tile(
             "delay",
             number(mean["delay_ticks"]),
             "ticks",
-            f"{number(delay_ms)} ms, {number(mean['late_handover'])} late",
+            f"{number(age_ms)} ms from picture to command, {number(mean['late_handover'])} late",
         ),
         _tile("inference", number(mean["inference_ms_p50"]), "ms", f"p99 {number(mean['inference_ms_p99'])} ms"),
         _tile("jitter p99", number(mean["jitter_ms_p99"]), "ms", f"max {number(mean['jitter_ms_max'])} ms"),
@@ -146,6 +155,8 @@ def _episode_table(found: dict[str, Any]) -> str:
         "completion_s",
         "deviation_mm",
         "velocity_jump",
+        "speed_ripple",
+        "acceleration_rms_mm_s2",
         "boundary_gap_mm",
         "starved_percent",
         "delay_ticks",

@@ -48,6 +48,7 @@ CHUNKS = pa.schema(
         "request_ns": pa.int64(),
         "inference_start_ns": pa.int64(),
         "inference_end_ns": pa.int64(),
+        "inference_ms": pa.float64(),
         "refine_ms": pa.float64(),
         "handed_ns": pa.int64(),
         "takeover_ns": pa.int64(),

@@ -214,7 +214,7 @@ class _Episode:
         header = ask.chunk_id, self.number, self.cycle * PERIOD_NS
         numbers = observation.numbers(self.rig.policy.cameras)
         aligned, shift_ticks = prediction.shift_ticks is not None, prediction.shift_ticks or 0.0
-        told = prediction.values, *numbers, seen.t_ns, aligned, shift_ticks
+        told = prediction.values, *numbers, seen.t_ns, self.cycle * PERIOD_NS, aligned, shift_ticks
         return Chunk(*header, ask.chunk_id, seen.tick, *about, inference_ms, *told)
 
     def _hand_over(self, chunk: Chunk) -> None:
@@ -226,9 +226,7 @@ class _Episode:
             assert decoded is not None and self.execution.plan is not None
             record = replace(record, handed=Rows(decoded.tick, decoded.action))
             if self.rig.clock:
-                taken_ns = round(1e6 * chunk.inference_ms)
-                about = {"inference_start_ns": chunk.t_ns - taken_ns, "inference_end_ns": chunk.t_ns}
-                record = replace(record, refine_ms=decoded.refine_ms, **about)
+                record = replace(record, refine_ms=decoded.refine_ms, inference_ms=chunk.inference_ms)
             message = ActionChunk(chunk.seq, self.number, chunk.t_ns, *decoded)
             self.listen("action_chunk", message)
             takeover = max(self.execution.plan.next_tick, decoded.tick)

@@ -28,13 +28,14 @@ from recordings.drec import Message, Reader
 from recordings.migrations import migrated
 from recordings.timeline import read_timeline
 from recordings.trace import load as load_trace
+from simulation.shutter import EVERY
 from tests.partners import as_recorded
 from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
 
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"
 ACCEPT = "pytest tests/test_golden.py --accept-golden"
-SETTINGS = Settings(**EXPERT, seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
+SETTINGS = Settings(**EXPERT, align="phase", seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
 EVALUATED, COMPARED = FOLDER / "evaluator.json", FOLDER / "compare.json"  # figures; null is not measured
 PICTURES = 4  # of each camera that are stored
 
@@ -78,7 +79,7 @@ def scenes() -> list[Event]:
     """Scenes are not recorded; the robot's stored ones stand for them."""
     stored = load("robot_sim", "scene")
     start = next(event for event in recorded() if event[0] == "episode")
-    return [start, *(("scene", Message(array, {}, 0)) for array in stored[-PICTURES:])]
+    return [start, *(("scene", Message(array, {}, 0)) for array in stored[-2 * PICTURES :])]
 
 
 def _node(run: Callable[[Any], Any], wired: dict[str, str], kind: type[Mock] = Mock) -> Callable[[list], Outputs]:
@@ -93,7 +94,7 @@ def _node(run: Callable[[Any], Any], wired: dict[str, str], kind: type[Mock] = M
 def _operator(make: Callable[[], Any]) -> Callable[[list], Outputs]:
     def replay(found: list[dict[str, Any]]) -> Outputs:
         node = replay_node([])
-        with patch.dict(os.environ, CODEC=SETTINGS.codec):
+        with patch.dict(os.environ, CODEC=SETTINGS.codec, ALIGN=SETTINGS.align):
             operator = make()
         for event in found:
             operator.on_event(event, node.send_output)
@@ -133,7 +134,7 @@ def _camera(output: str) -> Callable[[list], Outputs]:
     def replay(found: list[dict[str, Any]]) -> Outputs:
         node = replay_node(found, node_config={"inputs": {"scene": "", "episode": ""}, "outputs": [output]})
         camera_sim.run(node, SETTINGS)
-        shown = [unpack(Scene, event["value"]) for event in found if event["id"] == "scene"]
+        shown = [unpack(Scene, event["value"]) for event in found if event["id"] == "scene"][::EVERY]
         about = [(metadata["tick"], metadata["t_ns"]) for _, metadata in node.outputs[output]]
         assert about == [(scene.tick, scene.t_ns) for scene in shown], "a picture tells of another scene than it shows"
         return {output: [pa.array(np.asarray(pixels).reshape(-1)) for pixels, _ in node.outputs[output]]}

@@ -12,7 +12,7 @@ from operators.messages import TOPICS, pack, unpack
 from operators.settings import Settings
 from studies.lockstep import Lockstep
 
-UNREPEATABLE = ("seq", "t_ns", "refine_ms", "inference_ms")  # counts of another process, and clocks
+UNREPEATABLE = ("seq", "t_ns", "begun_ns", "refine_ms", "inference_ms")  # counts of another process, and clocks
 
 
 class Mock(MockNode):

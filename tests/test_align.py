@@ -156,7 +156,7 @@ def test_at_a_crossing_it_stays_on_its_strand():
 def test_the_prior_is_that_of_its_docstring():
     """One number: a chunk parallel to the plan, 1 tick off, is shifted by information over information and prior."""
     plan, chunk = line(0, 100, step=1e-3), line(30, H, x=0.031, step=1e-3)
-    information = 13 * 1.0
+    information = 9 * 1.0
     assert fit(chunk, plan, 42).ticks == pytest.approx(-information / (information + PRIOR_TICKS**-2), abs=1e-3)
 
 

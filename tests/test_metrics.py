@@ -262,8 +262,8 @@ def test_jitter_is_the_error_of_neighbouring_periods():
 
 def test_chunk_times():
     chunks = [
-        ChunkRecord(0, 0, 8, inference_start_ns=0, inference_end_ns=20_000_000, refine_ms=1.0),
-        ChunkRecord(1, 24, 36, inference_start_ns=0, inference_end_ns=40_000_000, refine_ms=3.0),
+        ChunkRecord(0, 0, 8, inference_ms=20.0, refine_ms=1.0),
+        ChunkRecord(1, 24, 36, inference_ms=40.0, refine_ms=3.0),
         ChunkRecord(2, 48),  # lost
     ]
     found = episode_metrics(log_of(no_cycles(), chunks=chunks))

@@ -128,6 +128,7 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = {
+    "align.fit": Mutant(operators.decode, "fit", (of(0, late), of(0, turned)), "decoder"),
     "chunk_noise.noisy": Mutant(simulation.expert_policy, "noisy", (turned, early), "policy"),
     "codec.decode": Mutant(operators.codec.DctCodec, "decode", (turned, early), "decoder"),
     "codec.reconstruct": Mutant(operators.decode, "reconstruct", (turned, early), "decoder"),
@@ -163,6 +164,7 @@ ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the te
     "intervals": ("they are of several episodes, the golden recording has one", "test_metrics.py"),
     "latency": ("it says how long a process waits, which is no message", "test_latency_and_noise.py"),
     "settings": ("it reads the environment before a process hears anything", "test_settings.py"),
+    "steadiness": ("it is measured, not decided: figures of the evaluator, each with laws", "test_steadiness.py"),
     "stream": ("no process uses it, only a study", "test_stream.py"),
 }
 CASES = [(name, mistake) for name, mutant in MUTANTS.items() for mistake in range(len(mutant.mistakes))]

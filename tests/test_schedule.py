@@ -99,8 +99,13 @@ def test_the_first_measured_delay_replaces_the_guess():
     schedule, _ = asked(Schedule(), 5, 0)
     assert (schedule.delay_cycles, schedule.delay_ticks) == (8, 8)
     stood, moved = schedule.answered(0, 45, 0), schedule.answered(0, 45, 25)
-    assert stood.cycles == moved.cycles == (40,)
-    assert stood.delay_ticks == 22 and moved.delay_ticks == 25  # expected at the feed of 40 cycles, and measured
+    assert (stood.delay_cycles, stood.delay_ticks) == (24, 22)  # a robot that stood waited for first pictures too
+    assert schedule.answered(0, 15, 0).delay_cycles == 10
+    assert (moved.delay_cycles, moved.delay_ticks) == (40, 25)
+
+
+def test_before_ticks_were_measured_they_follow_from_the_feed_of_so_slow_a_policy():
+    assert [replace(Schedule(), cycles=(cycles,)).delay_ticks for cycles in (8, 20, 40, 80)] == [8, 20, 22, 22]
 
 
 def test_the_expected_delay_is_a_decaying_high_quantile():
@@ -120,7 +125,7 @@ def test_the_expected_delay_is_a_decaying_high_quantile():
 def test_only_the_newest_delays_are_remembered():
     schedule = Schedule()
     for number in range(40):
-        schedule = asked(schedule, 1000 * number, 1000 * number)[0].answered(number, 1001 * number, 1000 * number)
+        schedule = asked(schedule, 1000 * number, 1000 * number)[0].answered(number, 1001 * number, 1000 * number + 1)
     assert schedule.cycles == tuple(range(40 - HISTORY, 40))
 
 
@@ -130,7 +135,7 @@ def test_the_expected_delay_is_one_that_was_measured_with_a_tenth_of_the_weight_
     schedule = Schedule()
     for number, delay in enumerate(delays):
         schedule, _ = asked(schedule, 1000 * number, 1000 * number)
-        schedule = schedule.answered(number, 1000 * number + delay, 0)
+        schedule = schedule.answered(number, 1000 * number + delay, 1000 * number + 1)
     assert schedule.cycles == tuple(delays) and schedule.delay_cycles in delays
     weights = DECAY ** np.arange(len(schedule.cycles))[::-1]
     below = np.array(schedule.cycles) <= schedule.delay_cycles
@@ -158,7 +163,7 @@ def test_settings_reach_the_schedule():
     assert scheduling.receive(plan_message(30, 0, 0)) == Ask(
         1, 0, 8, 0, False, plan=30, plan_before=29
     )  # 500 ms are 30 cycles
-    assert scheduling.receive(plan_message(31, 9, ENOUGH, answered=1)) is None and scheduling.delay_cycles == 8
+    assert scheduling.receive(plan_message(31, 9, ENOUGH, answered=1)) is None and scheduling.delay_cycles == 0
     assert scheduling.receive(plan_message(32, 10, ENOUGH, answered=1)) is not None
     patient = Scheduling(Settings(settle=2), sync=True)
     patient.receive(plan_message(0, 0, 0))
@@ -169,7 +174,7 @@ def test_an_episode_makes_a_fresh_start():
     scheduling = Scheduling(Settings(), sync=False)
     scheduling.receive(plan_message(3, 0, 0))
     scheduling.receive(plan_message(54, 0, 60, answered=0))
-    assert scheduling.delay_cycles == 50
+    assert scheduling.delay_cycles == 24
     scheduling.receive(Episode(0, 1, 0, "start", 1, "write_board", "random", "", False))
     assert scheduling.delay_cycles == 8 and scheduling.receive(plan_message(1, 0, 0)) == Ask(0, 0, 8, 0, False, plan=1)
 
