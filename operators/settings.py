@@ -76,7 +76,9 @@ class Settings:
     request_timeout_ms: float = _variable(
         5000.0, "scheduler", "a chunk that has not come by then is asked for again", least=100
     )
-    image_width: int = _variable(320, "camera_front, camera_wrist", "pixels", least=16)
+    image_width: int = _variable(
+        240, "camera_front, camera_wrist", "pixels; policies look at the central square", least=16
+    )
     image_height: int = _variable(240, "camera_front, camera_wrist", "pixels", least=16)
     episodes: int = _variable(1, "evaluator", "episodes in the run", least=1)
     seed: int = _variable(

@@ -38,10 +38,12 @@ class Compare:
     methods: str = ""
     """Names separated by commas; empty: all."""
     delays: str = ""
-    """Cycles, or lognormal:8 and the like, separated by commas."""
+    """Ticks from picture to takeover, or lognormal:8 and the like, separated by commas."""
     episodes: int = 0
     """A cell; 0: three, or with --full 50 at delays 8 and 16 and 20 at the others."""
     seed: int = EVALUATION_SEEDS
+    baseline: str = "naive"
+    """Method to which differences on the same seeds are given, where it is played."""
     full: bool = False
     stream: bool = False
     """Not closed loop: the same recorded chunks through every join and refinement."""
@@ -85,7 +87,7 @@ def compare(options: Compare) -> Path:
     for cell, episodes in _play(missing, options.workers):
         known[cell.name + cell.delay] = write_cell(options.out, cell, episodes, version)
     found = [cell for cell in (known[cell.name + cell.delay] for cell in cells) if cell is not None]
-    path = write_results(found, options.results, f"compare_{options.policy}")
+    path = write_results(found, options.results, f"compare_{options.policy}", options.baseline)
     print(path)
     return path
 

@@ -12,7 +12,6 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from operators.intervals import aggregate, paired_difference, paired_ratio
 from operators.metrics import METRICS
 
-BASELINE = "naive"
 SHOWN = (
     "velocity_jump",
     "velocity_jump_sent",
@@ -35,17 +34,18 @@ SHOWN = (
 )
 FAMILIES = {"rtr": "tab:red", "rtc": "tab:green", "bid": "tab:green", "paint": "tab:green", "vlash": "tab:purple"}
 AXES = ("velocity_jump", "deviation_mm")  # both: less is better
+PAIRED = (*AXES, "acceleration_rms_mm_s2", "speed_ripple", "success")
 
 Cells = list[dict[str, Any]]  # as `rtr compare` writes them
 
 
-def write_results(cells: Cells, folder: Path, name: str) -> Path:
+def write_results(cells: Cells, folder: Path, name: str, baseline: str = "naive") -> Path:
     """Write `name`.md, .csv and .png -> the markdown file."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_csv(cells, folder / f"{name}.csv")
+    _write_csv(cells, folder / f"{name}.csv", baseline)
     _draw(cells, folder / f"{name}.png")
     path = folder / f"{name}.md"
-    path.write_text(_markdown(cells, name))
+    path.write_text(_markdown(cells, name, baseline))
     return path
 
 
@@ -76,7 +76,7 @@ def _length(delay: str) -> float:
     return float(delay) if delay.isdecimal() else np.inf
 
 
-def _markdown(cells: Cells, name: str) -> str:
+def _markdown(cells: Cells, name: str, baseline: str) -> str:
     first = cells[0]
     revisions = ", ".join(sorted({cell["revision"] for cell in cells}))
     settings = first["about"]["settings"]
@@ -86,7 +86,8 @@ def _markdown(cells: Cells, name: str) -> str:
         f"# Ways to join chunks: {policy}",
         "",
         f"Lockstep, `{task}`, {noise}revision {revisions}. In brackets the",
-        f"95 % interval; `d` is the paired difference to {BASELINE} on the same seeds. **Bold**: on the front of",
+        f"95 % interval; `d` is the paired difference to {baseline} on the same seeds. Delays are in ticks of 1/60 s",
+        "from the exposure of the picture to the takeover. **Bold**: on the front of",
         "velocity jump against deviation. Everything, with configuration hash and seeds of each cell: "
         f"[{name}.csv]({name}.csv). Times are of the machine that ran it.",
         "",
@@ -96,12 +97,12 @@ def _markdown(cells: Cells, name: str) -> str:
     for delay, methods in by_delay(cells).items():
         count = len(next(iter(methods.values()))["episodes"])
         lines += [f"## Delay {delay}: {count} episodes", ""]
-        lines += _table(methods)
+        lines += _table(methods, baseline)
         lines += [""]
     return "\n".join(lines)
 
 
-def _table(methods: dict[str, dict[str, Any]]) -> list[str]:
+def _table(methods: dict[str, dict[str, Any]], baseline: str) -> list[str]:
     best = front({name: _point(cell) for name, cell in methods.items()})
     lines = ["| | " + " | ".join(f"`{metric}`" for metric in SHOWN) + " |", "|---" * (len(SHOWN) + 1) + "|"]
     for name, cell in methods.items():
@@ -113,8 +114,8 @@ def _table(methods: dict[str, dict[str, Any]]) -> list[str]:
                 shown.append("")
                 continue
             text = f"{summary[metric]['mean']:.3g} ({low:.3g}..{high:.3g})"
-            if metric in AXES and name != BASELINE and BASELINE in methods:
-                against = paired_difference(values(cell, metric), values(methods[BASELINE], metric))
+            if metric in PAIRED and name != baseline and baseline in methods:
+                against = paired_difference(values(cell, metric), values(methods[baseline], metric))
                 text += f", d {against['mean']:+.3g} ({against['ci95'][0]:+.3g}..{against['ci95'][1]:+.3g})"
             shown.append(text)
         lines.append(f"| {f'**{name}**' if name in best else name} | " + " | ".join(shown) + " |")
@@ -130,10 +131,10 @@ def _point(cell: dict[str, Any]) -> tuple[float, float]:
     return x, y
 
 
-def _write_csv(cells: Cells, path: Path) -> None:
+def _write_csv(cells: Cells, path: Path, baseline: str) -> None:
     """A line a metric of a cell."""
     head = ["delay", "method", "metric", "unit", "mean", "low", "high", "n"]
-    head += [f"{what}_{BASELINE}{end}" for what in ("minus", "over") for end in ("", "_low", "_high")]
+    head += [f"{what}_{baseline}{end}" for what in ("minus", "over") for end in ("", "_low", "_high")]
     head += ["configuration", "revision", "first_seed", "episodes"]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -143,7 +144,7 @@ def _write_csv(cells: Cells, path: Path) -> None:
                 origin = [cell["configuration"], cell["revision"], *cell["about"]["seeds"]]
                 for metric, told in METRICS.items():
                     own = values(cell, metric)
-                    base = values(methods[BASELINE], metric) if BASELINE in methods else [np.nan] * len(own)
+                    base = values(methods[baseline], metric) if baseline in methods else [np.nan] * len(own)
                     summary = aggregate([{metric: value} for value in own])[metric]
                     pairs = paired_difference(own, base), paired_ratio(own, base)
                     figures = [f for pair in pairs for f in (pair["mean"], *pair["ci95"])]

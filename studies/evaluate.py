@@ -39,7 +39,8 @@ class Evaluate:
     policy: str = "dp_latent60"
     mode: Literal["sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2"] = "async_rtr"
     delay: str = "8"
-    """Cycles from request to hand-over: a number, or lognormal:8, spikes:8, outage:8."""
+    """Ticks of 1/60 s from the exposure of the picture to the takeover: a number, or lognormal:8, spikes:8, outage:8.
+    The age of the picture is part of it. Below full feed fewer plan ticks pass in it."""
     episodes: int = 50
     seed: int = EVALUATION_SEEDS
     """Of the first episode; the next has the next."""
@@ -132,7 +133,7 @@ def traced(job: Job) -> EpisodeLog | None:
 
 
 def delay_cycles(delay: str, seed: int, episode: int, chunk_id: int) -> int:
-    """Cycles from request to hand-over of one chunk.
+    """From the exposure of one chunk's picture to its takeover, in cycles: ticks at full feed.
 
     Raises:
         ValueError: `delay` is neither a number nor TRACE:NUMBER.
@@ -140,7 +141,7 @@ def delay_cycles(delay: str, seed: int, episode: int, chunk_id: int) -> int:
     trace, _, cycles = delay.rpartition(":")
     if (trace and trace not in TRACES) or not cycles.isdigit():
         raise ValueError(
-            f"--delay: expected cycles such as 8, or one of {', '.join(TRACES)} as in lognormal:8, got {delay}"
+            f"--delay: expected ticks such as 8, or one of {', '.join(TRACES)} as in lognormal:8, got {delay}"
         )
     if not trace:
         return int(cycles)

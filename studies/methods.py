@@ -34,7 +34,12 @@ def _rtc(guide: str, **values: str | int | float) -> Method:
     return Method("async_rtc", {"guide": guide, **values})
 
 
-METHODS = {
+def _by_phase(methods: dict[str, Method]) -> dict[str, Method]:
+    """The same with chunks aligned by phase."""
+    return {f"{name}_phase": Method(each.mode, {**each.values, "align": "phase"}) for name, each in methods.items()}
+
+
+_BY_TICK = {
     "sync": Method("sync"),
     "naive": Method("async_naive"),
     "ensemble": Method("async_naive", {"join": "ensemble"}),
@@ -62,6 +67,9 @@ METHODS = {
     "naive_ruckig": Method("async_naive", {"smooth": "ruckig"}),
     "rtr_ruckig": _rtr(smooth="ruckig"),
 }
+# Of those that are no published method: naive, rtr_paper and rtr_released lay chunks on the plan by tick.
+ALIGNED = "fade", "blend", "rtr", "rtr_fade", "rtr_vae_fade", "rtr_vae_blend", "rtc", "rtc_fade", "a2c2"
+METHODS = {**_BY_TICK, **_by_phase({name: _BY_TICK[name] for name in ALIGNED})}
 DELAYS = ("4", "8", "12", "16", "20", "lognormal:8", "spikes:8", "outage:8", "24", "32")
 MANY = ("8", "16")  # delays with more episodes: where the front is decided
 

@@ -107,7 +107,11 @@ def test_the_front_holds_what_no_other_is_better_than():
 def test_what_is_compared():
     full, quick = cells_of(Compare(full=True)), cells_of(Compare())
     assert {cell.delay for cell in full} == set(DELAYS) and {cell.delay for cell in quick} == set(QUICK_DELAYS)
-    fit = set(METHODS) - {"a2c2", "rtc_trained"}  # which ask for an encoder of pictures, and for a training
+    fit = set(METHODS) - {
+        "a2c2",
+        "a2c2_phase",
+        "rtc_trained",
+    }  # which ask for an encoder of pictures, and for a training
     assert {cell.name for cell in full} == {cell.name for cell in quick} == fit
     assert {len(cell.jobs) for cell in full if cell.delay in ("8", "16")} == {50}
     assert {len(cell.jobs) for cell in full if cell.delay not in ("8", "16")} == {20}
@@ -117,7 +121,7 @@ def test_what_is_compared():
 def test_wrong_options_are_named():
     with pytest.raises(ValueError, match=r"--methods: expected some of sync, naive, .*, got magic"):
         chosen("naive,magic")
-    with pytest.raises(ValueError, match="--delay: expected cycles"):
+    with pytest.raises(ValueError, match="--delay: expected ticks"):
         cells_of(Compare(delays="8,soon"))
 
 

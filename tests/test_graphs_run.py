@@ -78,15 +78,15 @@ def test_a_frame_lies_in_shared_memory_and_is_read_only(async_rtr):
     folder, _ = async_rtr
     found = json.loads((folder / "probe.json").read_text())
     assert "/dev/shm" in found["file"] or ".zenoh" in found["file"], found
-    assert not found["writeable"] and found["bytes"] == 320 * 240 * 3
+    assert not found["writeable"] and found["bytes"] == 240 * 240 * 3
     assert {found["metadata"][key] for key in ("width", "height", "seq", "episode", "tick", "t_ns")} == {"int"}
 
 
 def test_the_video_shows_both_cameras(async_rtr):
     video = cv2.VideoCapture(str(async_rtr[1].out / "episode_0.mp4"))
     good, picture = video.read()
-    assert good and picture.shape == (240, 640, 3)
-    assert picture[:, :320].std() > 10 and picture[:, 320:].std() > 10
+    assert good and picture.shape == (240, 480, 3)
+    assert picture[:, :240].std() > 10 and picture[:, 240:].std() > 10
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) > 60
 
 
