@@ -29,6 +29,7 @@ from recordings.migrations import migrated
 from recordings.timeline import read_timeline
 from recordings.trace import load as load_trace
 from simulation.shutter import EVERY
+from tests.boot import moved
 from tests.partners import as_recorded
 from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
 
@@ -53,12 +54,13 @@ class Process(NamedTuple):
 
 
 @cache
-def recorded() -> list[Event]:
-    """Everything in the golden recording, in order."""
+def recorded(by_ns: int = 0) -> list[Event]:
+    """Everything in the golden recording, in order, with stamps later by that."""
     with Reader(RECORDING) as reader:
         found = [(record.output, reader.message(record)) for record in reader]
         assert reader.damage == []
-    return [(output, m._replace(array=migrated(output, m.array))) for output, m in found if m is not None]
+    read = [(output, m._replace(array=migrated(output, m.array))) for output, m in found if m is not None]
+    return [(output, moved(message, by_ns)) for output, message in read] if by_ns else read
 
 
 def events(inputs: dict[str, str], messages: list[Event]) -> list[dict[str, Any]]:
@@ -69,17 +71,17 @@ def events(inputs: dict[str, str], messages: list[Event]) -> list[dict[str, Any]
     ]
 
 
-def outputs(name: str) -> Outputs:
-    """What a process sends when the golden recording is fed to it."""
+def outputs(name: str, by_ns: int = 0) -> Outputs:
+    """What a process sends when the golden recording, with stamps later by `by_ns`, is fed to it."""
     process = PROCESSES[name]
-    return process.run(events(process.inputs, scenes() if "scene" in process.inputs else recorded()))
+    return process.run(events(process.inputs, scenes(by_ns) if "scene" in process.inputs else recorded(by_ns)))
 
 
-def scenes() -> list[Event]:
+def scenes(by_ns: int) -> list[Event]:
     """Scenes are not recorded; the robot's stored ones stand for them."""
     stored = load("robot_sim", "scene")
-    start = next(event for event in recorded() if event[0] == "episode")
-    return [start, *(("scene", Message(array, {}, 0)) for array in stored[-2 * PICTURES :])]
+    start = next(event for event in recorded(by_ns) if event[0] == "episode")
+    return [start, *(("scene", moved(Message(array, {}, 0), by_ns)) for array in stored[-2 * PICTURES :])]
 
 
 def _node(run: Callable[[Any], Any], wired: dict[str, str], kind: type[Mock] = Mock) -> Callable[[list], Outputs]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.graphs import SHARED_MEMORY, finish, processes_of, run, start
 
-pytestmark = pytest.mark.graph
+pytestmark = [pytest.mark.graph, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 
 from nodes import dora_record_node, dora_replay_node, playback, recorder
 from operators.messages import TOPICS, pack, unpack
-from recordings.drec import Reader
+from recordings.drec import Message, Reader
 from tests import golden
+from tests.boot import FAR_NS, JUST_STARTED_NS, earliest_ns, moved
 from tests.replay import replay_node
 
 
@@ -34,6 +35,17 @@ def test_a_process_sends_what_was_accepted(name, accept):
         golden.store(name, found)
     lines = list(golden.differences(name, found))
     assert not lines, golden.verdict(lines)
+
+
+@pytest.mark.parametrize("boot", ["just started", "up for long"])
+@pytest.mark.parametrize("name", golden.PROCESSES)
+def test_a_recording_of_another_boot_is_answered_just_so(name, boot):
+    """Stamps of a rig are compared with stamps of the same rig, never with this machine's clock."""
+    by_ns = JUST_STARTED_NS - earliest_ns(golden.RECORDING) if boot == "just started" else FAR_NS
+    found = golden.outputs(name, by_ns)
+    if "chunk" in found:
+        found["chunk"] = [moved(Message(array, {}, 0), -by_ns).array for array in found["chunk"]]
+    assert list(golden.differences(name, found)) == []
 
 
 def test_the_failure_says_what_moved_by_how_much_and_how_to_accept_it():

@@ -10,9 +10,9 @@ import pytest
 
 from operators.episode_log import EpisodeLog
 from operators.metrics import episode_metrics
-from tests.graphs import run, steady_run, with_node
+from tests.graphs import TIMEOUT_S, TRIES, run, steady_run, with_node
 
-pytestmark = pytest.mark.graph
+pytestmark = [pytest.mark.graph, pytest.mark.timeout(TRIES * TIMEOUT_S + 60)]
 
 PROBE = """#!{python}
 import json, re

@@ -449,3 +449,28 @@ def test_a_splice_never_lacks_an_executed_row():
     upcoming = refine("rtr", curve(plan.next_tick - 47, 48, 9), plan.executed, plan.planned, through)
     assert upcoming.tick == plan.next_tick and len(upcoming) == 1
     assert len(concat(plan.executed, upcoming)) == HISTORY + 1
+
+
+# --- Chunks that begin later than the plan ends ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [1, 5, 40])
+def test_a_standing_robot_holds_its_pose_up_to_a_chunk_that_begins_later(late):
+    """The first chunk of a recording that moved on while the policy waited for a picture, or one after a stall."""
+    for plan in (hold(START), run(hold(START).receive(line(0, 30, step=0.0), 0, newest), 60)[0]):
+        end = plan.rows.end
+        chunk = line(end + late, 48, x=float(START[0]))
+        joined = plan.receive(chunk, 1, newest)
+        assert np.array_equal(joined.rows.between(end, end + late).action, np.repeat(plan.rows.action[-1:], late, 0))
+        assert equal(joined.rows.since(end + late), chunk)
+        assert set(joined.owner[-48:]) == {1} and set(joined.owner[-48 - late : -48]) == {-1}
+        _, commanded = run(joined, late + 60)
+        assert commanded[-1].tick == chunk.end - 1 and np.array_equal(commanded[-1].planned, chunk.action[-1])
+
+
+def test_a_chunk_too_far_ahead_or_ahead_of_a_moving_robot_is_refused():
+    moving = run(hold(START).receive(line(0, 48), 0, newest), 20)[0]
+    for plan, begin in ((hold(START), HISTORY + 1), (moving, 49)):
+        with pytest.raises(RefusedChunk, match=f"begins at {begin}") as refused:
+            plan.receive(line(begin, 48), 1, newest)
+        assert refused.value.kind == "gap"

@@ -358,6 +358,7 @@ def lacks(path: Path) -> dict[str, int]:
 
 
 @pytest.mark.graph
+@pytest.mark.timeout(900)
 def test_record_and_replay_of_dora_and_playback_in_lockstep(module_dora_env, tmp_path):
     """The commands of the documentation, one after the other."""
     env = {

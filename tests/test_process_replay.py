@@ -107,6 +107,15 @@ def test_policy_answers_a_request_with_the_expert_chunk():
     assert_same(answered(inputs, Settings(**EXPERT, latency_ms=0)), [chunk])
 
 
+@pytest.mark.parametrize("asked_ns", [0, 10**18])
+def test_the_emulated_latency_counts_from_the_start_of_inference_whatever_a_stamp_says(asked_ns):
+    messages = episode_messages("async_rtr")
+    episode, request, seen = (told(messages, topic)[0] for topic in ("episode", "request", "proprio"))
+    inputs = {"episode": episode, "proprio": seen, "request": request._replace(t_ns=asked_ns)}
+    [chunk] = answered(inputs, Settings(**EXPERT, latency_ms=60))
+    assert chunk.exposed_ns == seen.t_ns and chunk.t_ns - chunk.begun_ns >= 60e6 > 1e6 * chunk.inference_ms
+
+
 @pytest.mark.parametrize("guide", ["rtc", "vlash"])
 def test_policy_continues_the_plan_where_executed_is_wired(guide):
     settings = {"policy": "expert_flow", "guide": guide}
