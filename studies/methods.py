@@ -46,8 +46,8 @@ _BY_TICK = {
     "blend": Method("async_naive", {"join": "blend"}),
     "fade": Method("async_naive", {"join": "fade"}),
     "rtr": _rtr(),
-    "rtr_paper": _rtr(refine="rtr_paper"),
-    "rtr_released": _rtr(refine="rtr_released"),
+    "rtr_paper": _rtr(refine="rtr_paper", refine_codec="vae"),  # as published: through the codec of the latents
+    "rtr_released": _rtr(refine="rtr_released", refine_codec="vae"),
     "rtr_m8": _rtr(margin=8),
     "rtr_pca": _rtr(refine_codec="pca"),
     "rtr_vae": _rtr(refine_codec="vae"),

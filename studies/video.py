@@ -32,7 +32,7 @@ class Video:
     policy: str = "dp_latent60"
     modes: tuple[str, ...] = tuple(NAMES)
     delay: str = "8"
-    """Cycles from request to hand-over: a number, or lognormal:8, spikes:8, outage:8."""
+    """Ticks from the exposure of the picture to the takeover: a number, or lognormal:8, spikes:8, outage:8."""
     seed: int = 20_000
     targets: str = "random"
 
