@@ -19,7 +19,8 @@ from studies.methods import Method, chosen
 from studies.running import run_graph
 
 RUN_S = 180
-MET = ("starved_percent", "delay_ticks", "delay_ticks_max", "velocity_jump", "jitter_ms_p99", "inference_ms_p50")
+MET = ("starved_percent", "delay_ticks", "delay_ticks_max", "velocity_jump", "acceleration_rms_mm_s2", "speed_ripple")
+MET += ("jitter_ms_p99", "inference_ms_p50")
 
 Found = dict[str, dict[str, dict[str, Any]]]  # method -> latency [ms] -> what was measured
 
@@ -31,7 +32,7 @@ class Live:
     methods: str = ""
     """Names separated by commas, as of `rtr compare`; empty: all the policy can use."""
     latencies: str = "200,400,500,600,700"
-    """Milliseconds, emulated: from request to chunk, computation included."""
+    """Milliseconds, emulated: from the start of inference to the chunk, computation included."""
     policy: str = "expert_flow"
     seed: int = EVALUATION_SEEDS
     out: Path = Path("out/live")
@@ -95,9 +96,9 @@ def table(found: Found, policy: str, version: str) -> str:
         "# Live: delays without a starved cycle",
         "",
         f"`rtr live`, one episode a run, `POLICY={policy}`, revision {version}. The latency is that of",
-        "`LATENCY_MS`: from the request to the chunk. It goes up until a cycle starves after the first chunk.",
-        "Ticks are those of the plan, from the observation to the takeover: before a plan runs out it is played more",
-        "slowly (`SLOWEST`), so a latency costs fewer of them than it lasts. In sync the robot stands meanwhile.",
+        "`LATENCY_MS`: from the start of inference to the chunk. It goes up until a cycle starves after the first",
+        "chunk. Ticks are those of the plan, from the exposure of the picture to the takeover: before a plan runs out",
+        "it is played more slowly (`SLOWEST`), so a latency costs fewer than it lasts. In sync the robot stands then.",
         "",
         "| method | graph | values | starvation-free | task done at [ms] |",
         "|---|---|---|---|---|",
