@@ -1,6 +1,7 @@
 """From a policy's chunk to rows to play: the one place where latent becomes action and relative absolute."""
 
 from collections.abc import Callable
+from math import inf
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from operators.align import blocked, fit, known, resampled
 from operators.codec import Codec, reconstruct
 from operators.messages import HZ, Chunk, Episode, Plan
-from operators.refine import AS_PUBLISHED, HANDOVER, refine
+from operators.refine import AS_PUBLISHED, EASED_M, HANDOVER, refine
 from operators.rotation import is_orthonormal, orthonormal_6d, to_absolute
 from operators.rows import Rows, concat, rows
 from operators.settings import Settings
@@ -114,7 +115,10 @@ class Decoding:
         shift_ticks = chunk.shift_ticks if chunk.aligned else self._shift(predicted, executed, planned, chunk)
         _, end = known(predicted, shift_ticks)
         shifted = resampled(predicted, shift_ticks)
-        refined = refine(self._method, shifted, executed, planned, lambda s: self._pass(s, chunk), self._margin)
+        largest = EASED_M if self._by_phase else inf
+        refined = refine(
+            self._method, shifted, executed, planned, lambda s: self._pass(s, chunk), self._margin, largest
+        )
         return refined.between(refined.tick, end), shift_ticks
 
     def _shift(self, predicted: Rows, executed: Rows, planned: Rows, chunk: Chunk) -> float:

@@ -10,13 +10,18 @@ Chunks in Latent Space", arXiv 2605.24931).
 """
 
 from collections.abc import Callable
+from math import inf, isfinite
 
+import numpy as np
+
+from operators.join import FADE_ROWS, quintic
 from operators.rows import Rows, concat
 
 Reconstruct = Callable[[Rows], Rows]
 
 HANDOVER = 2  # rows played while refining, sending and waiting for the next cycle
 MARGIN = 3  # rows of the current plan kept beyond that: more softens the seam, but plays older predictions
+EASED_M = 4e-3  # by phase: a larger step from the plan to the chunk is a correction across the path
 RELEASED_REUSE = 24  # the constant in the authors' released code, whatever the delay
 
 
@@ -28,7 +33,13 @@ class LateChunk(ValueError):
 
 
 def refine(
-    method: str, predicted: Rows, executed: Rows, planned: Rows, reconstruct: Reconstruct, margin: int = MARGIN
+    method: str,
+    predicted: Rows,
+    executed: Rows,
+    planned: Rows,
+    reconstruct: Reconstruct,
+    margin: int = MARGIN,
+    largest_step_m: float = inf,
 ) -> Rows:
     """Refine a chunk by one of METHODS.
 
@@ -39,6 +50,7 @@ def refine(
         planned: what is planned after them; may be empty.
         reconstruct: codec encode-decode of H absolute rows.
         margin: rows of the current plan kept after the hand-over, `rtr` only.
+        largest_step_m: from the plan to the chunk in the splice; what is over it is faded out first (see `eased`).
 
     Returns:
         The rows from the first one not executed on. Nothing executed since t0 (the robot stood): `predicted` itself.
@@ -54,7 +66,26 @@ def refine(
         return predicted
     reuse = {"rtr": delay + HANDOVER + margin, "rtr_paper": delay, "rtr_released": max(RELEASED_REUSE, delay)}[method]
     kept = planned.between(planned.tick, predicted.tick + min(reuse, len(predicted) - 1))
-    return reuse_then_refine(predicted, executed.since(predicted.tick), kept, reconstruct)
+    return reuse_then_refine(
+        eased(predicted, planned, kept.end, largest_step_m), executed.since(predicted.tick), kept, reconstruct
+    )
+
+
+def eased(predicted: Rows, planned: Rows, seam: int, largest_step_m: float) -> Rows:
+    """A chunk that is no farther than that from the plan at the seam: the excess is faded out over FADE_ROWS.
+
+    A codec of smooth motions rings at a step of many millimetres, which a chunk makes that has found the lost line again.
+    """
+    if not planned.tick <= seam < min(planned.end, predicted.end) or not isfinite(largest_step_m):
+        return predicted
+    step = planned.at(seam)[:3].astype(np.float64) - predicted.at(seam)[:3]
+    length = float(np.linalg.norm(step))
+    if length <= largest_step_m:
+        return predicted
+    left = 1 - quintic((np.arange(len(predicted)) + predicted.tick - seam) / FADE_ROWS)
+    action = predicted.action.copy()
+    action[:, :3] += (left[:, None] * step * (1 - largest_step_m / length)).astype(np.float32)
+    return Rows(predicted.tick, action)
 
 
 METHODS = ("rtr", "rtr_paper", "rtr_released")

@@ -4,6 +4,7 @@ The codec here is mostly a stub that keeps the splice it was given: what is spli
 """
 
 from functools import partial
+from math import inf
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from operators import codec
 from operators.codec import DctCodec
+from operators.join import FADE_ROWS
 from operators.plan import HISTORY
-from operators.refine import HANDOVER, METHODS, LateChunk, refine, reuse_then_refine
+from operators.refine import HANDOVER, METHODS, LateChunk, eased, refine, reuse_then_refine
 from operators.rows import Rows, concat, nothing, rows
+from tests.chunks import line
 
 H = 48
 
@@ -195,3 +198,18 @@ def test_a_chunk_that_goes_on_like_the_plan_is_hardly_changed():
     predicted, executed, planned = real(30, 8, 24, gap_m=0.0)
     upcoming = refine("rtr", predicted, executed, planned, DCT)
     assert np.abs(upcoming.action - predicted.since(38).action).max() < 2e-5
+
+
+# --- Large steps ----------------------------------------------------------------------------------------------------
+
+
+def test_a_small_step_is_refined_as_it_is_and_of_a_large_one_the_excess_is_faded_out():
+    plan, near, far = line(0, 60), line(30, 48, x=0.030), line(30, 48, x=0.030)
+    near.action[:, 1] += 0.003
+    far.action[:, 1] += 0.010
+    assert eased(near, plan.since(40), 45, 0.004) is near and eased(far, plan.since(40), 45, inf) is far
+    changed = eased(far, plan.since(40), 45, 0.004)
+    assert changed.at(45)[1] - plan.at(45)[1] == pytest.approx(0.004, abs=1e-6)
+    assert np.array_equal(changed.since(45 + FADE_ROWS).action, far.since(45 + FADE_ROWS).action)
+    assert (np.diff(changed.action[15 : 15 + FADE_ROWS, 1]) > -1e-9).all()
+    assert eased(far, plan.between(40, 43), 45, 0.004) is far  # the plan does not say where it would be
