@@ -74,7 +74,7 @@ def refine(
 def eased(predicted: Rows, planned: Rows, seam: int, largest_step_m: float) -> Rows:
     """A chunk that is no farther than that from the plan at the seam: the excess is faded out over FADE_ROWS.
 
-    A codec of smooth motions rings at a step of many millimetres, which a chunk makes that has found the lost line again.
+    A codec of smooth motions rings at a step of many millimetres, as a chunk makes that has found a lost line again.
     """
     if not planned.tick <= seam < min(planned.end, predicted.end) or not isfinite(largest_step_m):
         return predicted

@@ -164,6 +164,7 @@ ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the te
     "intervals": ("they are of several episodes, the golden recording has one", "test_metrics.py"),
     "latency": ("it says how long a process waits, which is no message", "test_latency_and_noise.py"),
     "settings": ("it reads the environment before a process hears anything", "test_settings.py"),
+    "shifts": ("no process uses it, only a study", "test_shifts.py"),
     "steadiness": ("it is measured, not decided: figures of the evaluator, each with laws", "test_steadiness.py"),
     "stream": ("no process uses it, only a study", "test_stream.py"),
 }
