@@ -13,8 +13,7 @@ from operators.settings import Settings
 HISTORY = 32  # delays remembered
 DECAY = 0.9  # weight of a delay against the next one
 QUANTILE = 0.9
-STARTUP = 24  # cycles: more is not believed of a chunk for which a standing robot waited
-STARTING = 3  # chunks whose ticks, measured in a feed that rises from rest, the next measurement replaces
+STARTING = 3  # chunks asked for one upon the other: the first may have waited for first pictures, and tells too much
 SLACK_ROWS = 3  # ask this much earlier than the expected delay needs
 
 
@@ -68,7 +67,7 @@ class Schedule:
             return self
         measured, moved = cycle - self.asked_cycle, takeover - self.asked_tick
         if moved <= 0:  # the robot stood, perhaps for its first pictures, or for a policy that starts
-            cycles = self.cycles if self.ticks else (min(measured, STARTUP),)
+            cycles = self.cycles if self.ticks else (measured,)
             return replace(self, asked_cycle=None, cycles=cycles)
         cycles = (*(self.cycles if self.ticks else ()), measured)
         ticks = (*(self.ticks if self.next_chunk > STARTING else ()), moved)  # the feed was still rising
@@ -76,6 +75,8 @@ class Schedule:
 
     def moving(self, cycle: int, tick: int, planned: int) -> tuple["Schedule", Ask | None]:
         """Async: ask when the last answer is in and the execution horizon has run, or the rows would not last.
+
+        The first chunks are asked for at once, so that the feed soon follows what a chunk really takes.
 
         Args:
             cycle: executor cycle.
@@ -85,7 +86,7 @@ class Schedule:
         lost = self._lost(cycle)
         if self.asked_cycle is not None and not lost:
             return self, None
-        due = tick - self.asked_tick >= self.execution_horizon
+        due = tick - self.asked_tick >= self.execution_horizon or self.next_chunk < STARTING
         short = planned < self.delay_ticks + STOPPING_ROWS + SLACK_ROWS
         return self._ask(cycle, tick, planned, waits=False) if due or short or lost else (self, None)
 
