@@ -120,16 +120,16 @@ def test_the_emulated_latency_counts_from_the_start_of_inference_whatever_a_stam
 def test_policy_continues_the_plan_where_executed_is_wired(guide):
     settings = {"policy": "expert_flow", "guide": guide}
     messages = episode_messages("async_rtc", **settings)
-    request = told(messages, "request")[1]
+    request = told(messages, "request")[3]
     asked = next(i for i, (_, message) in enumerate(messages) if message is request)
     plan = told(messages[:asked], "plan")[-1]
     seen = told(messages[asked:], "proprio")[0]  # observed at the next cycle
     inputs = {"episode": told(messages, "episode")[0], "proprio": seen, "executed": plan, "request": request}
     config = Settings(**{**EXPERT, "latency_ms": 0, **settings})
 
-    assert_same(answered(inputs, config), told(messages, "chunk")[1:2])
+    assert_same(answered(inputs, config), told(messages, "chunk")[3:4])
     (alone,) = answered({source: message for source, message in inputs.items() if source != "executed"}, config)
-    assert not np.array_equal(alone.values, told(messages, "chunk")[1].values)
+    assert not np.array_equal(alone.values, told(messages, "chunk")[3].values)
 
 
 def test_policy_that_cannot_be_guided_ends_at_once_and_says_why():

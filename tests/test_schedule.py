@@ -15,11 +15,14 @@ from operators.messages import ChunkDone, Episode, Plan
 from operators.plan import hold
 from operators.rotation import action_from_pose
 from operators.rows import rows
-from operators.schedule import DECAY, HISTORY, SLACK_ROWS, Ask, Schedule, Scheduling
+from operators.schedule import DECAY, HISTORY, SLACK_ROWS, STARTING, Ask, Schedule, Scheduling
 from operators.settings import Settings
 
 ENOUGH = 100  # planned rows
 NONE = np.zeros((0, 10), np.float32)
+
+
+KNOWN = Schedule(next_chunk=STARTING, asked_tick=-12)  # the first chunks are behind it
 
 
 def asked(schedule: Schedule, cycle: int, tick: int, planned: int = 0) -> tuple[Schedule, Ask]:
@@ -31,17 +34,23 @@ def asked(schedule: Schedule, cycle: int, tick: int, planned: int = 0) -> tuple[
 # --- Async --------------------------------------------------------------------------------------------------------
 
 
-def test_async_asks_at_once_then_when_the_execution_horizon_has_run():
-    schedule, ask = asked(Schedule(execution_horizon=24), cycle=0, tick=0)
-    assert ask == Ask(chunk_id=0, tick=0, delay_cycles=8, delay_ticks=0, waits=False)
-    schedule = schedule.answered(0, cycle=8, takeover=8)
-    assert schedule.moving(31, 23, ENOUGH)[1] is None
-    assert asked(schedule, 32, 24, ENOUGH)[1] == Ask(1, 24, 8, 8, False)
-    assert schedule.moving(500, 23, ENOUGH)[1] is None  # ticks, not cycles: a robot that is held needs nothing
+def test_async_asks_for_the_first_chunks_at_once_then_when_the_execution_horizon_has_run():
+    schedule = Schedule(execution_horizon=24)
+    for chunk_id in range(STARTING):
+        schedule, ask = asked(schedule, cycle=10 * chunk_id, tick=chunk_id, planned=ENOUGH)
+        assert (ask.chunk_id, ask.tick, ask.waits) == (chunk_id, chunk_id, False)
+        schedule = schedule.answered(chunk_id, cycle=10 * chunk_id + 8, takeover=chunk_id + 8)
+    assert schedule.moving(31, 25, ENOUGH)[1] is None
+    assert asked(schedule, 32, 26, ENOUGH)[1] == Ask(STARTING, 26, 8, 8, False)
+    assert schedule.moving(500, 25, ENOUGH)[1] is None  # ticks, not cycles: a robot that is held needs nothing
+
+
+def test_a_standing_robot_is_given_its_chunk_from_the_tick_it_stands_at():
+    assert asked(Schedule(), cycle=0, tick=0)[1] == Ask(0, 0, delay_cycles=8, delay_ticks=0, waits=False)
 
 
 def test_async_asks_earlier_where_the_rows_would_not_last():
-    schedule = asked(Schedule(), 0, 0)[0].answered(0, 8, 8)
+    schedule = asked(KNOWN, 0, 0)[0].answered(STARTING, 8, 8)
     needed = 8 + STOPPING_ROWS + SLACK_ROWS
     assert schedule.moving(9, 1, int(np.ceil(needed)))[1] is None
     assert schedule.moving(9, 1, int(np.ceil(needed)) - 1)[1] is not None
@@ -99,8 +108,9 @@ def test_the_first_measured_delay_replaces_the_guess():
     schedule, _ = asked(Schedule(), 5, 0)
     assert (schedule.delay_cycles, schedule.delay_ticks) == (8, 8)
     stood, moved = schedule.answered(0, 45, 0), schedule.answered(0, 45, 25)
-    assert (stood.delay_cycles, stood.delay_ticks) == (24, 22)  # a robot that stood waited for first pictures too
-    assert schedule.answered(0, 15, 0).delay_cycles == 10
+    assert (stood.delay_cycles, stood.delay_ticks) == (40, 22)  # until one comes while the robot moves
+    again = asked(stood, 50, 5, ENOUGH)[0].answered(1, 60, 14)
+    assert (again.cycles, again.delay_cycles, again.delay_ticks) == ((10,), 10, 9)
     assert (moved.delay_cycles, moved.delay_ticks) == (40, 25)
 
 
@@ -163,8 +173,9 @@ def test_settings_reach_the_schedule():
     assert scheduling.receive(plan_message(30, 0, 0)) == Ask(
         1, 0, 8, 0, False, plan=30, plan_before=29
     )  # 500 ms are 30 cycles
-    assert scheduling.receive(plan_message(31, 9, ENOUGH, answered=1)) is None and scheduling.delay_cycles == 0
-    assert scheduling.receive(plan_message(32, 10, ENOUGH, answered=1)) is not None
+    assert scheduling.receive(plan_message(31, 9, ENOUGH, answered=1)) and scheduling.delay_cycles == 0
+    assert scheduling.receive(plan_message(32, 18, ENOUGH, answered=2)) is None
+    assert scheduling.receive(plan_message(33, 19, ENOUGH, answered=2)) is not None
     patient = Scheduling(Settings(settle=2), sync=True)
     patient.receive(plan_message(0, 0, 0))
     assert patient.receive(ChunkDone(0, 0, 0, -1, 1)) is None and patient.receive(ChunkDone(0, 0, 0, -1, 2))
@@ -174,7 +185,7 @@ def test_an_episode_makes_a_fresh_start():
     scheduling = Scheduling(Settings(), sync=False)
     scheduling.receive(plan_message(3, 0, 0))
     scheduling.receive(plan_message(54, 0, 60, answered=0))
-    assert scheduling.delay_cycles == 24
+    assert scheduling.delay_cycles == 50
     scheduling.receive(Episode(0, 1, 0, "start", 1, "write_board", "random", "", False))
     assert scheduling.delay_cycles == 8 and scheduling.receive(plan_message(1, 0, 0)) == Ask(0, 0, 8, 0, False, plan=1)
 
@@ -183,7 +194,8 @@ def test_it_asks_once_however_messages_overtake_each_other():
     scheduling = Scheduling(Settings(), sync=False)
     scheduling.receive(plan_message(0, 0, 0))
     assert scheduling.receive(plan_message(9, 0, 0)) is None  # the chunk is at the executor, its plan is not here
-    assert scheduling.receive(plan_message(10, 1, 47, answered=0)) is None
+    assert scheduling.receive(plan_message(10, 1, 47, answered=0)) == Ask(1, 1, 9, 1, False, plan=10, plan_before=9)
+    assert scheduling.receive(plan_message(11, 2, 46, answered=0)) is None
     patient = Scheduling(Settings(), sync=True)
     patient.receive(plan_message(0, 0, 0))
     assert patient.receive(ChunkDone(0, 0, 0, -1, 12)) and patient.receive(plan_message(9, 0, 48, answered=0)) is None
