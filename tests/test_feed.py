@@ -111,7 +111,7 @@ def test_a_slow_chunk_finds_the_robot_still_moving(due_in):
 def test_sustainable_is_full_rate_until_a_chunk_cannot_bridge_two_delays():
     assert sustainable(48, 0) == sustainable(48, 21) == 1.0
     assert sustainable(48, 22) < 1
-    assert sustainable(48, 60) == pytest.approx(43.5 / 120)
+    assert sustainable(48, 60) == pytest.approx(43.5 / 121)
 
 
 @pytest.mark.parametrize("delay", [24, 36, 60, 100])
