@@ -60,7 +60,7 @@ def _speed_up(position: float, rate: float) -> tuple[float, float]:
 def sustainable(horizon: int, delay: int) -> float:
     """The rate that chunks of `horizon` rows can keep up when each takes `delay` cycles: 1, or less for a slow policy.
 
-    A chunk observed now arrives with horizon - delay * rate rows left, which must last until the next one arrives, which
+    A chunk observed now arrives with horizon - delay * rate rows left, which must last until the next arrives, which
     is asked for a cycle later. Were that cycle not counted, long chunks would find alternately more and fewer rows.
     """
     return min(1.0, (horizon - STOPPING_ROWS) / (2 * max(delay, 1) + 1))
