@@ -142,3 +142,12 @@ def test_with_vlash_chunks_begin_where_the_robot_will_be():
     for chunk in log.chunks[3:]:  # the first is for a robot that stands, the next are asked for as it sets out
         assert chunk.arrival_tick == chunk.t0  # asked 16 ticks before
     assert episode_metrics(log)["velocity_jump"] < 0.5 * episode_metrics(late)["velocity_jump"]
+
+
+@pytest.mark.parametrize("guide", ["rtc", "vlash"])
+def test_guided_chunks_are_aligned_once_and_softer_than_naive_ones(guide):
+    log = played("async_rtc", policy="expert_flow", guide=guide, align="phase")
+    metrics, naive = episode_metrics(log), episode_metrics(played("async_naive", policy="expert_flow"))
+    assert not log.faults and metrics["success"] == 1
+    assert (metrics["shift_ticks_rms"] > 0.1) == (guide == "rtc")  # with vlash a chunk begins at the takeover
+    assert metrics["velocity_jump"] < 0.8 * naive["velocity_jump"]
