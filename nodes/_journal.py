@@ -83,8 +83,7 @@ class Journal:
             case ActionChunk():
                 rows = Rows(message.tick, message.action)
                 about = {"refine_ms": message.refine_ms, "handed_ns": message.t_ns}
-                shift_ticks = message.shift_ticks if message.aligned else None
-                self._note(message.chunk_id, message.t0, handed=rows, shift_ticks=shift_ticks, **about)
+                self._note(message.chunk_id, message.t0, handed=rows, **about)
 
     def line(self) -> str:
         """The last second in a line."""
@@ -137,6 +136,9 @@ class Journal:
         command = self._commands[-1] if self._commands else None
         if command is None or command.cycle != message.cycle:
             return  # a lost command; the next plan reaches back over it
+        newest = self._chunks.get(int(message.chunk_id[-1])) if len(message.chunk_id) else None
+        if newest and newest.shift_ticks is None:  # shifted by decoder or executor, the plan says by how much
+            self._note(newest.chunk_id, newest.t0, shift_ticks=message.shift_ticks)
         executed = Rows(message.tick - len(message.executed), message.executed)
         self._plan_time.add(command.tick, command.planned, executed, message.chunk_id)
 

@@ -27,9 +27,7 @@ PRIOR_TICKS = 2.0  # sigma of tau
 LARGEST_TICKS = 12
 LEAST_LEFT = 12  # rows a shifted chunk still has from the takeover on
 LEAST_COMPARED = 3  # rows; with fewer nothing is known
-RESERVE_ROWS = (
-    4  # of a chunk on which the feed does not count: a sigma and a half of tau, and the row that rounding costs
-)
+RESERVE_ROWS = 4  # of a chunk that the feed does not count on: what a shift may cost, and the row of its rounding
 WORST_FIT = 3.0  # sigmas along the path, root mean square: more than time explains, so these are different motions
 STANDING = 0.05  # sigmas a tick: slower than this there is no direction
 LAG_ROWS, BLOCKED_M = 8, 3e-3  # an arm farther than this from all of its last commands is blocked
@@ -65,11 +63,11 @@ def fit(chunk: Rows, plan: Rows, takeover: int) -> Fit:
     high = min(LARGEST_TICKS, max(0, len(r) - LEAST_LEFT - row))
     for whole in range(low, high):
         at = row + k + whole
-        known = (at >= 0) & (at + 1 < len(r))
-        if known.sum() < LEAST_COMPARED:
+        there = (at >= 0) & (at + 1 < len(r))
+        if there.sum() < LEAST_COMPARED:
             continue
-        gap, step = r[at[known]] - p[known], r[at[known] + 1] - r[at[known]]
-        share = len(k) / known.sum()  # a shift for which less is known costs as much
+        gap, step = r[at[there]] - p[there], r[at[there] + 1] - r[at[there]]
+        share = len(k) / there.sum()  # a shift for which less is known costs as much
         slope, bend = share * np.sum(gap * step), share * np.sum(step**2) + PRIOR_TICKS**-2
         part = np.clip(-(slope + whole * PRIOR_TICKS**-2) / bend, 0.0, 1.0)  # the least of a parabola
         left = gap + part * step
@@ -83,7 +81,7 @@ def resampled(rows: Rows, shift_ticks: float, count: int | None = None) -> Rows:
     """Rows whose content comes `shift_ticks` sooner: row i is content row i + shift, as many as there were.
 
     Between two rows positions are linear and rotations orthonormal; a gripper holds what the earlier one says. Before
-    the first row it is the first, beyond the last the last two are extrapolated (see `last_known`).
+    the first row it is the first, beyond the last the last two are extrapolated (see `known`).
 
     Args:
         count: rows wanted, from the same tick on.

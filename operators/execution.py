@@ -33,7 +33,7 @@ class Cycle:
         plan = self.plan
         rows = plan.executed.action, plan.planned.action, plan.owners()
         heard = plan.asked, plan.asked_age, plan.answered, plan.answered_age
-        return plan.next_tick, self.due.state, *rows, *heard, plan.stood
+        return plan.next_tick, self.due.state, *rows, *heard, plan.stood, plan.shift_ticks
 
 
 class Execution:
@@ -61,13 +61,7 @@ class Execution:
         self._measured: Proprio | None = None
         self._seen: Features | None = None
         self._content_t0 = 0.0  # tick of the newest chunk's first row, as its content is played
-        self._shift_ticks = 0.0  # of the newest chunk
-        self._blocked = 0  # cycles
-
-    @property
-    def shift_ticks(self) -> float:
-        """By which the newest chunk was shifted."""
-        return self._shift_ticks
+        self._blocked_cycles = 0
 
     def seen(self, features: Features) -> None:
         """Of the newest pictures; only a correction head looks at them."""
@@ -105,7 +99,7 @@ class Execution:
         except RefusedChunk:
             self.plan = self.plan.answer(chunk.chunk_id)
             raise
-        self._content_t0, self._shift_ticks = chunk.t0 - shift_ticks, shift_ticks
+        self._content_t0 = chunk.t0 - shift_ticks
 
     def cycle(self) -> Cycle | None:
         """One period of 1/60 s."""
@@ -141,7 +135,7 @@ class Execution:
 
     def _watched(self) -> str:
         """What is wrong once an arm has been blocked for BLOCKED_CYCLES, told once."""
-        self._blocked = self._blocked + 1 if self._follows_not() else 0
-        if self._blocked != BLOCKED_CYCLES:
+        self._blocked_cycles = self._blocked_cycles + 1 if self._follows_not() else 0
+        if self._blocked_cycles != BLOCKED_CYCLES:
             return ""
         return f"expected the arm within {1e3 * BLOCKED_M:g} mm of its last commands, it has been farther for 0.5 s"

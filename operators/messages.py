@@ -161,6 +161,7 @@ class Plan(NamedTuple):
     answered: Integer  # newest chunk that came in, joined or refused; -1 before the first
     answered_age: Integer  # cycles since
     stood: Integer  # cycles at rest
+    shift_ticks: Real = 0.0  # by which the newest chunk was shifted in time to lie on the plan
 
 
 class ChunkDone(NamedTuple):

@@ -54,6 +54,7 @@ class Plan:
     due_in: float | None = None  # cycles until the asked-for chunk is expected
     stood: int = 0  # cycles at rest
     horizon: int = HORIZON  # rows of the newest chunk, from its observation on
+    shift_ticks: float = 0.0  # by which the newest chunk was shifted in time
     reserve: int = 0  # rows that a shift in time may cost a chunk: the feed counts on the others, so it does not surge
     live: tuple[Rows, ...] = ()  # chunks as handed over that reach past what was executed, oldest first
 
@@ -134,7 +135,7 @@ class Plan:
         owner = np.concatenate([held.owner[dropped : dropped + len(kept)], np.full(len(new), chunk_id, np.int64)])
         horizon = chunk.end - (chunk.tick if t0 is None else t0) + lost_rows(shift_ticks)
         joined = replace(self, rows=concat(kept, new), owner=owner, live=(*live, chunk))
-        return replace(joined, newest_chunk=chunk_id, horizon=horizon).answer(chunk_id)
+        return replace(joined, newest_chunk=chunk_id, horizon=horizon, shift_ticks=shift_ticks).answer(chunk_id)
 
     def step(self, slowest: float = 1.0) -> tuple["Plan", Due]:
         """One cycle: advance along the plan and say what is due.

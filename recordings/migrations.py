@@ -76,7 +76,10 @@ MIGRATIONS: Migrations = {
         Added("shift_ticks", 0.0),
     ],
     "action_chunk": [Added("plan", -1), Added("aligned", False), Added("shift_ticks", 0.0)],
-    "plan": [Added(name, -1) for name in ("asked", "asked_age", "answered", "answered_age", "stood")],
+    "plan": [
+        *(Added(name, -1) for name in ("asked", "asked_age", "answered", "answered_age", "stood")),
+        Added("shift_ticks", 0.0),
+    ],
 }
 
 

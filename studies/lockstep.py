@@ -231,7 +231,7 @@ class _Episode:
             self.listen("action_chunk", message)
             takeover = max(self.execution.plan.next_tick, decoded.tick)
             self.execution.chunk(message)
-            record = replace(record, arrival_tick=takeover, shift_ticks=self.execution.shift_ticks)
+            record = replace(record, arrival_tick=takeover, shift_ticks=self.execution.plan.shift_ticks)
         except (RefusedChunk, ValueError) as error:
             self.faults.append((self.cycle * PERIOD_NS, "lockstep", "chunk dropped", str(error)))
         self.chunks.append(record)

@@ -295,6 +295,11 @@ def execution(plan: Rows, until: int, align: str = "phase", join: str = "newest"
     return made
 
 
+def shift_of(made: Execution) -> float:
+    assert made.plan is not None
+    return made.plan.shift_ticks
+
+
 def handed(off: float, **about) -> ActionChunk:
     return ActionChunk(1, 0, 0, 1, 30, 30, 0.0, motion(30, H, phase=-off).action, -1, **about)
 
@@ -306,7 +311,7 @@ def test_the_executor_shifts_what_nobody_has_and_no_executed_row_changes(join):
     assert made.plan is not None
     before = made.plan.rows.between(0, made.plan.next_tick)
     made.chunk(handed(3.0))
-    assert made.shift_ticks == pytest.approx(3, abs=0.2)
+    assert made.plan.shift_ticks == pytest.approx(3, abs=0.2)
     after = made.plan.rows.between(0, before.end)
     assert np.array_equal(after.action, before.action)
     wanted = plan.between(40, made.plan.rows.end)
@@ -321,7 +326,7 @@ def test_the_executor_shifts_nothing_by_tick_nor_twice(align, about):
     made = execution(motion(0, 90), 40, align)
     assert made.plan is not None
     made.chunk(handed(3.0, **about))
-    assert made.shift_ticks == about.get("shift_ticks", 0.0)
+    assert made.plan.shift_ticks == about.get("shift_ticks", 0.0)
     assert np.array_equal(made.plan.planned.action, motion(30, H, phase=-3.0).since(40).action)
 
 
@@ -330,7 +335,7 @@ def test_a_robot_that_waits_for_its_chunk_starts_with_its_first_row():
     assert made.plan is not None and not len(made.plan.planned)
     made.requested(Request(0, 0, 0, 1, 70, 8, 8, True, -1, -1))
     made.chunk(handed(3.0)._replace(t0=70, tick=70))
-    assert made.shift_ticks == 0
+    assert made.plan.shift_ticks == 0
 
 
 def test_an_arm_that_is_held_back_is_not_aligned_and_named_after_half_a_second():
@@ -343,7 +348,7 @@ def test_an_arm_that_is_held_back_is_not_aligned_and_named_after_half_a_second()
         said.append(done.blocked)
         if cycle == 10:
             made.chunk(handed(3.0))
-            assert made.shift_ticks == 0
+            assert shift_of(made) == 0
     assert [bool(line) for line in said].count(True) == 1
     assert "expected the arm within 3 mm of its last commands" in "".join(said)
 
@@ -371,7 +376,7 @@ def test_a_correction_head_is_told_the_age_of_the_content(monkeypatch):
     made.seen(object())  # pyright: ignore[reportArgumentType]
     made.chunk(handed(3.0))
     made.cycle()
-    assert ages[-1] == pytest.approx(10 + made.shift_ticks)
+    assert ages[-1] == pytest.approx(10 + shift_of(made))
 
 
 # --- Guides -------------------------------------------------------------------------------------------------------
@@ -419,7 +424,7 @@ def test_a_shift_does_not_surge_the_feed(spread):
             off = float(np.clip(draw.normal(0, spread), -most, most))
             content = motion(asked[1], H, phase=-off)
             made.chunk(ActionChunk(chunk_id, 0, 0, chunk_id, asked[1], asked[1], 0.0, content.action, -1))
-            shifts.append(made.shift_ticks)
+            shifts.append(made.plan.shift_ticks)
             made.requested(Request(chunk_id + 1, 0, 0, chunk_id + 1, made.plan.next_tick, 24, 22, False, -1, -1))
             asked = cycle, made.plan.next_tick
         made.cycle()

@@ -24,7 +24,7 @@ def played(clock: str) -> Journal:
     journal.receive(ActionChunk(0, 0, 60 * MS, 0, 0, 0, 2.0, rows, -1, True, 1.5))
     journal.receive(Command(0, 0, rig + 70 * MS, 0, 0, "playing", START, START, 0, 0))
     owner = np.zeros(48, np.int64)
-    journal.receive(Plan(0, 0, rig + 70 * MS, 0, 1, "playing", rows[:1], rows[1:], owner, 0, 0, 0, 0, 0))
+    journal.receive(Plan(0, 0, rig + 70 * MS, 0, 1, "playing", rows[:1], rows[1:], owner, 0, 0, 0, 0, 0, 1.5))
     return journal
 
 
