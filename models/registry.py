@@ -2,25 +2,24 @@
 
 from importlib import import_module
 
-from operators.codec import Codec
+from operators.chunks.codec import Codec
 from operators.policy import Policy
 from operators.settings import Settings
 
 POLICIES = {
     "expert": "simulation.expert_policy:ExpertPolicy",
-    "expert_flow": "models.expert_flow:ExpertFlowPolicy",
-    "replay": "recordings.replay_policy:ReplayPolicy",
-    "dp_latent60": "models.dp_policy:LatentPolicy",
-    "dp_action60": "models.dp_policy:ActionPolicy",
-    "flow_latent60": "models.flow_policy:FlowLatentPolicy",
-    "flow_action60": "models.flow_policy:FlowActionPolicy",
-    "rtcflow_action60": "models.flow_policy:RtcFlowActionPolicy",
+    "expert_flow": "models.policies.expert_flow:ExpertFlowPolicy",
+    "replay": "models.policies.replay:ReplayPolicy",
+    "dp_latent60": "models.policies.learned:LatentPolicy",
+    "dp_action60": "models.policies.learned:ActionPolicy",
+    "flow_latent60": "models.policies.flow:FlowLatentPolicy",
+    "flow_action60": "models.policies.flow:FlowActionPolicy",
+    "rtcflow_action60": "models.policies.flow:RtcFlowActionPolicy",
 }
 CODECS = {
-    "dct": "operators.codec:DctCodec",
-    "pca": "models.pca:PcaCodec",
-    "vae": "models.vae:VaeCodec",
-    "vae_seam": "models.vae:SeamVaeCodec",
+    "dct": "operators.chunks.codec:DctCodec",
+    "pca": "models.codecs.pca:PcaCodec",
+    "vae": "models.codecs.vae:VaeCodec",
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from operators.correct import Head
+from operators.chunks.correct import Head
 
 FOLDER = Path(__file__).with_name("checkpoints")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from operators.episode_log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
+from operators.measure.log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
+from operators.measure.metrics import second_difference_mm
 from operators.messages import (
     HZ,
     ActionChunk,
@@ -21,8 +22,7 @@ from operators.messages import (
     Score,
     Stats,
 )
-from operators.metrics import second_difference_mm
-from operators.rows import Rows
+from operators.motion.rows import Rows
 
 OWN_STAMPS = ("request_ns", "inference_start_ns", "inference_end_ns", "handed_ns")
 

@@ -9,9 +9,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from nodes._ordered import number
-from operators.edge import AGAIN
-from recordings.drec import Writer, encode, pack_frame
+from nodes._edges import number
+from recordings.drec.file import Writer, encode, pack_frame
 
 LIMIT = 256 << 20  # bytes that may wait for the disk; what comes on top is lost and counted
 
@@ -41,8 +40,7 @@ class Recording:
         if self.failed:
             return
         array, about = event["value"], event["metadata"]
-        if self._count(topic, array, about):
-            return
+        self._count(topic, number(event))
         if self._compress:
             array, about = pack_frame(array, about)
         data = encode(node, output, array, about)
@@ -61,15 +59,11 @@ class Recording:
         kept, lost = sum(self.written.values()), sum(self.lost.values())
         return f"recorded {kept} messages of {len(self.written)} topics, {lost} lost, in {self.path}"
 
-    def _count(self, topic: str, array: Any, about: dict[str, Any]) -> bool:
-        """Notice gaps in the senders' own numbers, where they number; whether the message is here already."""
-        seq = number({"value": array, "metadata": about})
+    def _count(self, topic: str, seq: int) -> None:
+        """Notice gaps in the senders' own numbers, where they number."""
         if seq >= 0:
-            if about.get(AGAIN) and seq <= self._seq.get(topic, -1):
-                return True
             self.lost[topic] += max(0, seq - self._seq.get(topic, seq) - 1)
             self._seq[topic] = seq
-        return False
 
     def _write(self, graph: str) -> None:
         writer = None

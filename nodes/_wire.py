@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from dora import Node
 
-from nodes._ordered import Ordered
 from operators.edge import Edge
 from operators.frame import frame_metadata
 from operators.settings import Settings, parse
@@ -45,7 +44,7 @@ class Wire:
         failed: nodes that dora reported as failed.
     """
 
-    def __init__(self, node: Node, name: str, inputs: dict[str, type], ordered: bool = False):
+    def __init__(self, node: Node, name: str, inputs: dict[str, type]):
         self._node: Any = node  # its type stubs lack `drain` and `send_output_raw`
         self.name = name
         config = node.node_config()
@@ -55,7 +54,6 @@ class Wire:
         self.open = True
         self.failed: list[str] = []
         self._lock = Lock()
-        self._order = Ordered(config, name) if ordered else None
 
     @property
     def episode(self) -> int:
@@ -69,11 +67,7 @@ class Wire:
                 self._close()
                 yield "", None
                 continue
-            for each in self._order.take(event) if self._order else (event,):
-                yield self._read(each) or ("", None)
-            if self._order:
-                with self._lock:
-                    self._order.repeat(self._node)
+            yield self._read(event) or ("", None)
 
     def drain(self) -> Iterator[tuple[str, Any]]:
         """Whatever has come, without waiting."""
@@ -86,10 +80,7 @@ class Wire:
         """Send one record; `seq, episode, t_ns` are put in front of the columns."""
         stamp = time.monotonic_ns() if t_ns is None else t_ns
         with self._lock:
-            array = self.edge.pack(output, stamp, *columns)
-            if self._order:
-                self._order.sent(output, array)
-            self._node.send_output(output, array)
+            self._node.send_output(output, self.edge.pack(output, stamp, *columns))
 
     def send_frame(self, output: str, pixels: np.ndarray, tick: int, t_ns: int) -> None:
         """Send RGB pixels (h, w, 3) into shared memory with one copy."""

@@ -9,10 +9,9 @@ from dora import Node
 from models.registry import make_codec
 from nodes._clock import DECODER, realtime
 from nodes._wire import Wire, settings
-from operators.decode import Decoding
-from operators.messages import Turn
+from operators.chunks.decode import Decoding
 
-INPUTS = {**Decoding.INPUTS, "turn": Turn}
+INPUTS = Decoding.INPUTS
 
 
 def main() -> None:
@@ -22,11 +21,11 @@ def main() -> None:
         decoding = Decoding(config, make_codec)  # before Node(): loading takes seconds in which nothing would be read
     except ValueError as error:
         sys.exit(str(error))
-    run(Node(), decoding, config.lockstep)
+    run(Node(), decoding)
 
 
-def run(node: Node, decoding: Decoding, ordered: bool = False) -> None:
-    wire = Wire(node, "decoder", INPUTS, ordered)
+def run(node: Node, decoding: Decoding) -> None:
+    wire = Wire(node, "decoder", INPUTS)
     realtime(DECODER)  # a late hand-over is a wider seam
     for _, message in wire.messages():
         decoded = wire.attempt("chunk dropped", decoding.receive, message, time.monotonic_ns)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dora import Node
 
-from nodes._ordered import sources
+from nodes._edges import sources
 from nodes._recording import Recording
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dora import Node
 
-from recordings.drec import Damage, Reader, nearest
+from recordings.drec.file import Damage, Reader, nearest
 
 
 def main() -> None:

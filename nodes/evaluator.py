@@ -11,8 +11,8 @@ from nodes._cores import CoreUse
 from nodes._journal import Journal
 from nodes._video import Video
 from nodes._wire import Wire, settings
-from operators.episode_log import EpisodeLog
 from operators.frame import Frame
+from operators.measure.log import EpisodeLog
 from operators.messages import TOPICS, Episode, Fault, Proprio, Stats
 from operators.settings import Settings
 from recordings.trace import save
@@ -64,7 +64,7 @@ def run(node: Node, config: Settings) -> int:
         save(out / "trace", log)
         logs.append(log)
     if logs:
-        from recordings.report import write_report  # brings matplotlib, which would make every start slower
+        from reports.report import write_report  # brings matplotlib, which would make every start slower
 
         write_report(logs, out)
         for kind, path in {"report": "report.html", "metrics": "report.json", "video": "episode_0.mp4"}.items():

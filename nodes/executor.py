@@ -1,4 +1,4 @@
-"""Command one action per cycle. Which row is due is decided in operators.plan, what may be sent in operators.limits."""
+"""Command one action per cycle. Which row is due is decided in motion.plan, what may be sent in motion.limits."""
 
 import sys
 
@@ -8,9 +8,9 @@ from dora import Node
 from models.stored import read_head
 from nodes._clock import EXECUTOR, cycles, realtime
 from nodes._wire import Wire, settings
-from operators.execution import Execution
-from operators.join import JOINS
-from operators.messages import HZ, ActionChunk, Episode, Features, Proprio, Request, Turn
+from operators.actors.executing import Execution
+from operators.messages import HZ, ActionChunk, Episode, Features, Proprio, Request
+from operators.motion.join import JOINS
 from operators.settings import Settings
 
 INPUTS = {
@@ -19,7 +19,6 @@ INPUTS = {
     "features": Features,
     "request": Request,
     "episode": Episode,
-    "turn": Turn,
 }
 
 
@@ -77,7 +76,7 @@ def main() -> None:
 
 def run(node: Node, config: Settings) -> None:
     """With CLOCK=own at 60 Hz; with CLOCK=rig one cycle for each proprio received, stamped with its time."""
-    wire = Wire(node, "executor", INPUTS, config.lockstep)
+    wire = Wire(node, "executor", INPUTS)
     try:
         executor = Executor(wire, config)
     except ValueError as error:

@@ -1,33 +1,32 @@
-"""Plays a recording in the place of robot and cameras: at its own pace, at SPEED times it, or in lockstep (SPEED=0).
+"""Plays a recording in the place of robot and cameras, at its own pace or SPEED times as fast.
 
-What the other processes tell each other goes through here (see dataflows/playback.yml). In lockstep each message is
-followed by a `turn`, by which every process takes its inputs in one order, whatever the machine is doing: two runs are
-equal bit by bit.
+Policy, decoder and executor are live; their commands go nowhere. The recording does not run ahead of the plan, whose
+rows are due at its ticks: while a chunk is out and the plan is behind, it stands and the newest sample is sent again.
 """
 
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dora import Node
 
-from nodes._lockstep import Lockstep
-from nodes._pictures import Pictures
-from nodes._relay import RELAYED, Sender
 from nodes._wire import ROOT, Wire, settings
-from operators.messages import Episode, Fault, Proprio, pack, unpack
-from operators.seen import FRESH_NS
+from operators.actors.seen import FRESH_NS
+from operators.messages import HZ, ActionChunk, Episode, Fault, Plan, Proprio, Request, pack
 from operators.settings import Settings
-from recordings.drec import Damage, Message, Reader
-from recordings.migrations import migrated
-from recordings.timeline import CAMERAS, Timeline, read_timeline
-from recordings.trim import episode_of
+from recordings.drec.file import Damage, Message, Reader
+from recordings.drec.migrations import read
+from recordings.drec.survey import pictures_to_play
+from recordings.drec.trim import episode_of
 
-PLAYED = ("proprio", *CAMERAS)
-INPUTS = {**RELAYED, "episode": Episode, "policy_fault": Fault, "decoder_fault": Fault}
-SETTLING_S = 0.5
+INPUTS = {"plan": Plan, "request": Request, "action_chunk": ActionChunk, "episode": Episode}
+INPUTS |= {"policy_fault": Fault, "decoder_fault": Fault}
+SETTLING_S = 0.5  # the first messages of a run come late
+STUCK_NS = 1_000_000_000  # with no chunk out, a plan that stands holds the recording up no longer than this
+LAST_NS = 100_000_000  # in which the plan of the last sample comes
 
 
 def main() -> None:
@@ -35,97 +34,110 @@ def main() -> None:
     path = ROOT / config.recording
     if not config.recording or (config.record and path == ROOT / config.record):
         sys.exit(f"RECORDING: expected a recording other than RECORD, got {config.recording!r}")
-    if config.speed == 0 and config.clock != "rig":
-        sys.exit(f"SPEED=0, lockstep: expected CLOCK=rig, got {config.clock!r}")
     try:
         with Reader(path) as reader:
-            timeline = read_timeline(reader)
+            cameras = pictures_to_play(reader)
+            print("".join(f"{line}\n" for line in reader.damage), end="", flush=True)
     except (OSError, Damage) as error:
         sys.exit(f"RECORDING: {error}")
-    for line in timeline.damage:
-        print(line, flush=True)
-    run(Node(), config, path, timeline)
+    run(Node(), config, path, cameras)
 
 
-def run(node: Node, config: Settings, path: Path, timeline: Timeline) -> None:
+def run(node: Node, config: Settings, path: Path, cameras: set[str]) -> None:
     wire = Wire(node, "playback", INPUTS)
-    sync = "chunk_done" in wire.inputs
-    if timeline.waits not in (sync, None):
-        graph, did = ("playback_sync.yml", "waited") if timeline.waits else ("playback.yml", "did not wait")
-        sys.exit(f"RECORDING: {path.name} expects {graph}: its robot {did} for chunks")
-    sender = Sender(node, wire, config.lockstep)
     for _, message in wire.messages():
-        if isinstance(message, Episode):
-            sender.send("episode", pack(message))
         if isinstance(message, Episode) and message.phase == "start":
-            time.sleep(SETTLING_S)  # the first messages of a run come late
-            Playback(sender, config, timeline, message).play(path)
+            time.sleep(SETTLING_S)
+            Playback(node, wire, config.speed, message.episode, cameras & wire.outputs).play(path)
 
 
-class Playback(Lockstep):
+class Playback:
     """One episode."""
 
-    def __init__(self, sender: Sender, config: Settings, timeline: Timeline, start: Episode):
-        super().__init__(sender, config, timeline, start)
-        self._to_come = {topic.split("/", 1)[1] for topic in timeline.topics} & set(CAMERAS)  # cameras
+    def __init__(self, node: Any, wire: Wire, speed: float, episode: int, cameras: set[str]):
+        self._node, self._wire, self._speed, self._episode = node, wire, speed, episode
+        self._to_come = set(cameras)  # those of which no picture has been sent yet
+        self._played = {"proprio", *cameras}
+        self._out, self._reached = -1, -1  # chunk that is out; tick of the plan, -1 before the first
+        self._last: Proprio | None = None  # newest sample sent
+        self._repeated = 0  # samples sent once more than recorded: later ones are numbered so much higher
 
     def play(self, path: Path) -> None:
         """Send the samples of this episode, then tell that it is done."""
-        with Reader(path) as reader, Reader(path) as pictures:
-            if self.config.lockstep:
-                self._in_lockstep(reader, Pictures(pictures, self.start.episode, self._picture))
-            else:
-                self._at_its_pace(reader)
-        self.wire.send("score", self.last.tick if self.last else 0, True, False, [], np.zeros(0))
+        with Reader(path) as reader:
+            begun, first = time.monotonic_ns(), None
+            for offset_ns, output, content in self._samples(reader):
+                first = offset_ns if first is None else first
+                if offset_ns - first > FRESH_NS:  # a policy waits no longer for a camera's first picture
+                    self._to_come.clear()
+                due = round((offset_ns - first) / self._speed)
+                if output != "proprio":
+                    self._until(begun + due)
+                    self._node.send_output(output, content.array, content.metadata)
+                    self._to_come.discard(output)
+                    continue
+                proprio = read(Proprio, "proprio", content.array)
+                if proprio.tick + 1 < self._reached:  # the recorded robot stood longer than this run's
+                    begun = time.monotonic_ns() - due
+                    continue
+                self._until(begun + due)
+                begun += self._measure(proprio)
+        self._until(time.monotonic_ns() + LAST_NS)
+        self._wire.send("score", self._last.tick if self._last else 0, True, False, [], np.zeros(0))
 
-    def _in_lockstep(self, reader: Reader, pictures: Pictures) -> None:
-        for offset_ns, _, content in self._samples(reader, ("proprio",)):
-            self.cycles(unpack(Proprio, migrated("proprio", content.array)), pictures, offset_ns)
-        self.cycles(None, pictures, float("inf"))
-
-    def _at_its_pace(self, reader: Reader) -> None:
-        begun, first = time.monotonic_ns(), None
-        for offset_ns, topic, content in self._samples(reader, PLAYED):
-            first = offset_ns if first is None else first
-            if offset_ns - first > FRESH_NS:  # a policy waits no longer for a camera's first picture
-                self._to_come.clear()
-            due = round((offset_ns - first) / self.config.speed)
-            if topic != "proprio":
-                self._relay_until(begun + due)
-                self._picture(topic, content)
-                self._to_come.discard(topic)
-                continue
-            proprio = unpack(Proprio, migrated("proprio", content.array))
-            if proprio.tick + 1 < self.reached:  # the recorded robot stood longer than this run's
-                begun = time.monotonic_ns() - due
-                continue
-            self._relay_until(begun + due)
-            begun += self._go_on(proprio)
-        self._relay_until(time.monotonic_ns() + 100_000_000)
-
-    def _samples(self, reader: Reader, topics: tuple[str, ...]) -> Iterator[tuple[int, str, Message]]:
-        """Time, topic and content of what the recording holds of this episode, until that is over."""
+    def _samples(self, reader: Reader) -> Iterator[tuple[int, str, Message]]:
+        """Time, output and content of what the recording holds of this episode, until that is over."""
         for record in reader:
-            content = reader.message(record) if record.output in topics else None
-            if content is None or episode_of(content) != self.start.episode:
+            content = reader.message(record) if record.output in self._played else None
+            if content is None or episode_of(content) != self._episode:
                 continue
-            if not self.wire.open or self.wire.episode != self.start.episode:
+            if not self._wire.open or self._wire.episode != self._episode:
                 return
             yield record.offset_ns, record.output, content
 
-    def _picture(self, topic: str, content: Message) -> None:
-        self.sender.send(topic, content.array, content.metadata)
+    def _measure(self, proprio: Proprio) -> int:
+        """Send a sample once the plan is there; for how long the recording had to stand [ns]."""
+        begun, first = time.monotonic_ns(), self._last is None
+        if not first and not self._to_come:  # before a camera's first picture the policy may be waiting for that
+            self._hold(proprio.tick)
+        self._send(proprio)
+        while first and self._wire.open and self._reached < 0:  # until the executor has heard episode and sample
+            self._until(time.monotonic_ns() + 200_000_000)
+            if self._reached < 0:
+                self._again()
+        return time.monotonic_ns() - begun
 
-    def _hold(self, tick: int) -> int:
-        """Before a camera's first picture the recording runs ahead: the policy may be waiting for that."""
-        return 0 if self._to_come else super()._hold(tick)
+    def _hold(self, tick: int) -> None:
+        begun = time.monotonic_ns()
+        while self._wire.open and tick > self._reached and (self._out >= 0 or time.monotonic_ns() - begun < STUCK_NS):
+            self._until(time.monotonic_ns() + round(1e9 / HZ / self._speed))
+            if tick > self._reached:
+                self._again()
 
-    def _go_on(self, proprio: Proprio) -> int:
-        """At its own pace or faster: send a sample; for how long the recording had to stand [ns]."""
-        stood = self._hold(proprio.tick) if self.last else 0
-        first = self.last is None
-        self.measure(proprio)
-        return stood + (self._shake_hands(self.start) if first else 0)
+    def _again(self) -> None:
+        assert self._last is not None
+        self._repeated += 1
+        self._send(self._last)
+
+    def _send(self, proprio: Proprio) -> None:
+        self._last, more = proprio, self._repeated
+        sent = proprio._replace(seq=proprio.seq + more, cycle=proprio.cycle + more)
+        self._node.send_output("proprio", pack(sent))
+
+    def _until(self, due_ns: int) -> None:
+        """Hear what comes until then."""
+        while self._wire.open and (left := due_ns - time.monotonic_ns()) > 0:
+            self._hear(next(self._wire.messages(left / 1e9), ("", None))[1])
+        for _, message in self._wire.drain():
+            self._hear(message)
+
+    def _hear(self, message: object) -> None:
+        if isinstance(message, Plan):
+            self._reached = message.tick
+        elif isinstance(message, Request):
+            self._out = message.chunk_id
+        elif isinstance(message, ActionChunk | Fault):
+            self._out = -1
 
 
 if __name__ == "__main__":

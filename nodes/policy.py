@@ -11,11 +11,11 @@ from models.registry import make_policy
 from nodes._clock import POLICY, realtime
 from nodes._encoding import Encoding
 from nodes._wire import Wire, settings
+from operators.actors.seen import Seen
+from operators.chunks.latency import latency_ms
 from operators.frame import Frame
-from operators.latency import latency_ms
-from operators.messages import Episode, Plan, Proprio, Request, Turn
+from operators.messages import Episode, Plan, Proprio, Request
 from operators.policy import Observation, Policy, check_features, check_guide
-from operators.seen import Seen
 from operators.settings import Settings
 
 INPUTS = {
@@ -25,7 +25,6 @@ INPUTS = {
     "request": Request,
     "executed": Plan,
     "episode": Episode,
-    "turn": Turn,
 }
 
 
@@ -41,7 +40,7 @@ def main() -> None:
 
 
 def run(node: Node, config: Settings, policy: Policy) -> None:
-    wire = Wire(node, "policy", INPUTS, config.lockstep)
+    wire = Wire(node, "policy", INPUTS)
     encodes = "features" in wire.outputs
     try:
         if "executed" in wire.inputs:
@@ -60,7 +59,7 @@ def run(node: Node, config: Settings, policy: Policy) -> None:
                 seen.receive(source, message)
                 if encoding and isinstance(message, Frame):
                     encoding.look(seen.recent, seen.frames)
-                if running and (running.done() or (config.lockstep and seen.request)):
+                if running and running.done():
                     running.result()  # an error in the worker ends the process
                     running = None
                 job = None if running else wire.attempt("stale frame", seen.take)

@@ -5,7 +5,7 @@ import sys
 
 from dora import Node
 
-from nodes._ordered import sources
+from nodes._edges import sources
 from nodes._recording import Recording
 from nodes._wire import ROOT, Wire, settings
 from operators.frame import Frame

@@ -7,12 +7,12 @@ from dora import Node
 
 from nodes._clock import ROBOT, cycles, realtime
 from nodes._wire import Wire, settings
-from operators.kinematics import Unreachable
-from operators.limits import Envelope, Limiter
 from operators.messages import HZ, Command, Episode
-from operators.rotation import action_from_pose
+from operators.motion.kinematics import Unreachable
+from operators.motion.limits import Envelope, Limiter
+from operators.motion.rotation import action_from_pose
+from simulation.arm import World
 from simulation.tasks import make_task
-from simulation.world import World
 
 INPUTS = {"command": Command, "episode": Episode}
 WATCHDOG_CYCLES = 12  # without a command for so long, the robot is stopped

@@ -1,13 +1,12 @@
-"""Ask for chunks: sync where `chunk_done` is wired, async otherwise. When is decided in operators.schedule."""
+"""Ask for chunks: sync where `chunk_done` is wired, async otherwise. When is decided in operators.actors.scheduling."""
 
 from dora import Node
 
 from nodes._wire import Wire, settings
-from operators.messages import Turn
-from operators.schedule import Scheduling
+from operators.actors.scheduling import Scheduling
 from operators.settings import Settings
 
-INPUTS = {**Scheduling.INPUTS, "turn": Turn}
+INPUTS = Scheduling.INPUTS
 
 
 def main() -> None:
@@ -16,7 +15,7 @@ def main() -> None:
 
 
 def run(node: Node, config: Settings) -> None:
-    wire = Wire(node, "scheduler", INPUTS, config.lockstep)
+    wire = Wire(node, "scheduler", INPUTS)
     scheduling = Scheduling(config, sync="chunk_done" in wire.inputs)
     for _, message in wire.messages():
         ask = scheduling.receive(message)

@@ -1,4 +1,4 @@
-"""The decoder as a dora operator: the same decisions as the node, from operators.decode."""
+"""The decoder as a dora operator: the same decisions as the node, from operators.chunks.decode."""
 
 import os
 import time
@@ -6,7 +6,7 @@ import time
 from dora import DoraStatus  # pyright: ignore[reportAttributeAccessIssue]
 
 from models.registry import make_codec
-from operators.decode import Decoding
+from operators.chunks.decode import Decoding
 from operators.edge import Edge
 from operators.settings import parse
 

@@ -9,8 +9,6 @@ import pyarrow as pa
 from operators.frame import Frame, read_frame
 from operators.messages import TOPICS, BadMessage, Episode, pack, unpack
 
-AGAIN = "again"  # in a message's metadata: it may have been lost and is sent once more; who has it drops it
-
 
 @dataclass
 class Edge:
@@ -52,8 +50,7 @@ class Edge:
         except BadMessage as error:
             self.fault(f"{source} {error.kind}", str(error))
             return None
-        again = bool(metadata and metadata.get(AGAIN))
-        return self._episode(received) if topic is Episode else self._in_order(source, received, again)
+        return self._episode(received) if topic is Episode else self._in_order(source, received)
 
     def receive(self, event: dict[str, Any]) -> Any | None:
         """The message of a dora event, or None when there is none to use."""
@@ -96,10 +93,8 @@ class Edge:
             self.forget_order()
         return received
 
-    def _in_order(self, source: str, received: Any, again: bool) -> Any | None:
+    def _in_order(self, source: str, received: Any) -> Any | None:
         newest = self._seq.get(source)
-        if again and newest is not None and received.seq <= newest:
-            return None
         if newest is not None and received.seq <= newest:
             kind = "duplicate" if received.seq == newest else "out of order"
             self.fault(f"{source} {kind}", f"expected a message after number {newest}, got {received.seq}")

@@ -99,7 +99,7 @@ class Chunk(NamedTuple):
     exposed_ns: Integer = -1  # when what it answers to was measured; -1 where a recording does not tell
     begun_ns: Integer = -1  # start of inference, frames in hand; likewise
     aligned: Truth = False  # the policy settled its timing: nobody shifts it on their own account
-    shift_ticks: Real = 0.0  # content row i + shift is to be played at tick + i (operators.align)
+    shift_ticks: Real = 0.0  # content row i + shift is to be played at tick + i (operators.motion.align)
 
 
 class ActionChunk(NamedTuple):
@@ -140,7 +140,7 @@ class Command(NamedTuple):
     state: Text  # playing, waiting, braking, holding
     planned: Action  # what the join produced
     action: Action  # after the limits
-    clamped: Integer  # bit set of operators.limits
+    clamped: Integer  # bit set of operators.motion.limits
     chunk_id: Integer  # chunk that owns the row, -1 for the held pose
 
 
@@ -224,18 +224,6 @@ class Stats(NamedTuple):
     value: Reals
 
 
-class Turn(NamedTuple):
-    """Lockstep playback: the newest messages it sent, in their order. Receivers take their inputs in it."""
-
-    seq: Integer
-    episode: Integer
-    t_ns: Integer
-    first: Integer  # how many messages were sent before the first that is named here
-    topic: Texts
-    number: Integers  # `seq` of each
-    to: Texts  # the process whose turn it is to take it; empty: of all that hear the topic
-
-
 class Topic(NamedTuple):
     message: Any
     rate: str  # for people: how often it is sent
@@ -256,7 +244,6 @@ TOPICS = {
     "score": Topic(Score, "10 Hz", True),
     "fault": Topic(Fault, "when it happens", True),
     "stats": Topic(Stats, "1 Hz", True),
-    "turn": Topic(Turn, "lockstep: after each message", False),
 }
 
 M = TypeVar("M", bound=tuple)

@@ -6,13 +6,13 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from operators.align import LAG_ROWS, blocked, fit, resampled
-from operators.foresight import rolled_forward
+from operators.actors.scheduling import Ask
+from operators.chunks.foresight import rolled_forward
+from operators.chunks.prefix import GUIDES
 from operators.frame import Frame
 from operators.messages import HZ, Episode, Plan, Proprio, Request
-from operators.prefix import GUIDES
-from operators.rows import Rows
-from operators.schedule import Ask
+from operators.motion.align import LAG_ROWS, blocked, fit, resampled
+from operators.motion.rows import Rows
 
 
 class Observation(NamedTuple):
@@ -38,7 +38,7 @@ class Prediction(NamedTuple):
     rate_hz: float = HZ
     codec: str = ""  # name:hash where space is latent
     seed: int = 0
-    shift_ticks: float | None = None  # by which it is to be shifted (operators.align), where the policy settled that
+    shift_ticks: float | None = None  # by which it is to be shifted (motion.align), where the policy settled that
 
 
 class Policy(Protocol):

@@ -1,12 +1,12 @@
-"""The scheduler as a dora operator, async only: the same decisions as the node, from operators.schedule."""
+"""The scheduler as a dora operator, async only: the same decisions as the node, from operators.actors.scheduling."""
 
 import os
 import time
 
 from dora import DoraStatus  # pyright: ignore[reportAttributeAccessIssue]
 
+from operators.actors.scheduling import Scheduling
 from operators.edge import Edge
-from operators.schedule import Scheduling
 from operators.settings import parse
 
 

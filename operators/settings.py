@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from operators.align import WAYS
-from operators.join import JOINS
-from operators.latency import TRACES
-from operators.prefix import GUIDES
-from operators.refine import MARGIN, METHODS
-from operators.smooth import STAGES
+from operators.chunks.latency import TRACES
+from operators.chunks.prefix import GUIDES
+from operators.chunks.refine import MARGIN, METHODS
+from operators.motion.align import WAYS
+from operators.motion.join import JOINS
+from operators.motion.smooth import STAGES
 
-CODECS = ("dct", "pca", "vae", "vae_seam")
+CODECS = ("dct", "pca", "vae")
 LEARNED = "dp_latent60", "dp_action60", "flow_latent60", "flow_action60", "rtcflow_action60"
 POLICIES = ("expert", "expert_flow", *LEARNED, "replay")
 
@@ -19,9 +19,6 @@ POLICIES = ("expert", "expert_flow", *LEARNED, "replay")
 def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:
     metadata = {"readers": readers, "meaning": meaning, "choices": choices, "least": least}
     return field(default=default, metadata=metadata)
-
-
-LOCKSTEP = "playback, scheduler, policy, decoder, executor"
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,6 @@ class Settings:
         "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
     )
     policy: str = _variable("dp_latent60", "policy, executor", "who predicts chunks", POLICIES)
-    policy_b: str = _variable("expert", "compare", "the other policy of compare_open_loop.yml", POLICIES)
     replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
     noise: float = _variable(
         1.0, "policy", "POLICY=expert, expert_flow: size of the chunk error; 0 = none, 1 = like a learned policy"
@@ -88,16 +84,8 @@ class Settings:
     record: str = _variable("", "recorder", "file to record the run into, *.drec; empty = none")
     record_frames: str = _variable("raw", "recorder", "how frames are kept in it", ("raw", "zstd"))
     recording: str = _variable("", "playback", "file to play in the place of robot and cameras, *.drec")
-    speed: float = _variable(1.0, LOCKSTEP, "how fast; 0 = lockstep: each sample waits for the plan of the one before")
-    delay_cycles: int = _variable(
-        -1, "playback", "SPEED=0: cycles from request to chunk; -1 = those of the recording", least=-1
-    )
+    speed: float = _variable(1.0, "playback", "how fast", least=0.05)
     out: str = _variable("out", "evaluator", "folder for report, video and traces")
-
-    @property
-    def lockstep(self) -> bool:
-        """Whether a recording is played in lockstep, so that inputs are taken in the order playback tells."""
-        return self.clock == "rig" and self.speed == 0
 
 
 def parse(environ: Mapping[str, str]) -> Settings:

@@ -9,16 +9,16 @@ import pyarrow as pa
 
 from operators.frame import Frame, frame_metadata
 from operators.messages import HORIZON, HZ, Command, pack
-from operators.rotation import action_from_pose
-from operators.rows import Rows
-from recordings.dataset import CAMERA, Dataset, Feature, feature
-from recordings.dataset import Rows as Columns
-from recordings.dataset_play import demonstrations as played
-from recordings.dataset_writer import Pictures, Prepared, assemble
-from recordings.dataset_writer import Writer as DatasetWriter
+from operators.motion.rotation import action_from_pose
+from operators.motion.rows import Rows
+from recordings.dataset.features import LAGS, TASK_TEXTS, features
+from recordings.dataset.play import demonstrations as played
+from recordings.dataset.reader import CAMERA, Dataset, Feature, feature
+from recordings.dataset.reader import Rows as Columns
+from recordings.dataset.writer import Pictures, Prepared, assemble
+from recordings.dataset.writer import Writer as DatasetWriter
 from recordings.demonstration import Demonstration, demonstrations
-from recordings.drec import Writer, encode, pack_frame
-from recordings.features import LAGS, TASK_TEXTS, features
+from recordings.drec.file import Writer, encode, pack_frame
 
 PAUSE_NS = 1_000_000_000  # between two episodes
 

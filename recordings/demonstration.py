@@ -1,6 +1,6 @@
 """What was done in an episode: measurements at 60 Hz, one commanded row a tick, pictures as a stream.
 
-The same from a recording (here) and from a data set (`recordings.dataset_play`), so that converters, plots and
+The same from a recording (here) and from a data set (`recordings.dataset.play`), so that converters, plots and
 open-loop comparisons need not know which it was. Numbers are kept, 250 bytes a cycle; pictures never are.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from operators.frame import Frame, read_frame
 from operators.messages import ACTION_WIDTH, BadMessage, Command, Episode, Plan, Proprio
-from operators.rows import Rows
-from recordings.drec import Damage, Message, Reader, nearest
-from recordings.migrations import read
-from recordings.trim import episode_of
+from operators.motion.rows import Rows
+from recordings.drec.file import Damage, Message, Reader, nearest
+from recordings.drec.migrations import read
+from recordings.drec.trim import episode_of
 
 CAMERAS = ("front", "wrist")
 _STAMPS = ("seq", "t_ns", "tick", "cycle")

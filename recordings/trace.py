@@ -2,7 +2,7 @@
 
 `<name>_cycles` one row a cycle, `<name>_plan` one row a tick, `<name>_chunks` one row a chunk, `<name>_proprio` one
 row a measurement, `<name>_task` a single row with meta, score, target, ink and faults. Columns are named and typed
-as the fields of operators.episode_log; rows of a chunk are its first tick and a list of actions.
+as the fields of operators.measure.log; rows of a chunk are its first tick and a list of actions.
 """
 
 import json
@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from operators.episode_log import ChunkRecord, Cycles, EpisodeLog, Measured, PlanTime
+from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, Measured, PlanTime
 from operators.messages import ACTION_WIDTH
-from operators.rows import Rows
+from operators.motion.rows import Rows
 
 _action = pa.list_(pa.float32(), ACTION_WIDTH)
 _vector6 = pa.list_(pa.float64(), 6)

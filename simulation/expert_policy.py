@@ -1,15 +1,15 @@
 """The expert as a policy: it knows the task from the episode's seed, not from pictures; the upper bound."""
 
-from operators.chunk_noise import noisy
+from operators.chunks.noise import noisy
 from operators.messages import Episode
+from operators.motion.rotation import to_relative
 from operators.policy import Observation, Prediction
-from operators.rotation import to_relative
 from operators.settings import Settings
 from simulation.tasks import make_task
 
 
 class ExpertPolicy:
-    """Chunks of the task's expert, with errors like a learned policy's (`operators.chunk_noise`)."""
+    """Chunks of the task's expert, with errors like a learned policy's (`operators.chunks.noise`)."""
 
     cameras = ()
     guides = ("vlash",)

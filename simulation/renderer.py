@@ -14,8 +14,8 @@ import mujoco
 import numpy as np
 
 from operators.messages import Scene
-from operators.rotation import matrix_from_vector, quaternion_from_matrix
-from simulation.world import MODEL
+from operators.motion.rotation import matrix_from_vector, quaternion_from_matrix
+from simulation.arm import MODEL
 
 CAMERAS = ("front", "wrist")
 TARGET_WIDTH, INK_WIDTH = 0.002, 0.0015  # m

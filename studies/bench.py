@@ -16,16 +16,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from operators.codec import DctCodec, reconstruct
-from operators.join import newest
-from operators.limits import Envelope, Limiter
+from operators.chunks.codec import DctCodec, reconstruct
+from operators.chunks.refine import refine
 from operators.messages import HORIZON, Plan, pack, unpack
-from operators.plan import hold
-from operators.refine import refine
-from operators.rotation import action_from_pose
-from operators.rows import Rows, rows
-from recordings.drec import Reader
-from recordings.survey import losses
+from operators.motion.join import newest
+from operators.motion.limits import Envelope, Limiter
+from operators.motion.plan import hold
+from operators.motion.rotation import action_from_pose
+from operators.motion.rows import Rows, rows
+from recordings.drec.file import Reader
+from recordings.drec.survey import losses
 from studies.running import run_graph
 
 LIVE = (

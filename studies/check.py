@@ -31,7 +31,7 @@ class Check:
         if config.policy == "replay" and not Path(f"{config.replay}_task.parquet").is_file():
             raise ValueError(f"REPLAY: expected a trace such as out/trace/episode_0, got {config.replay!r}")
         if config.targets == "lasa":
-            from simulation.strokes import lasa_stroke
+            from simulation.tasks.write_board.strokes import lasa_stroke
 
             lasa_stroke(config.seed)
         check_policy(graph, config)

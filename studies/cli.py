@@ -28,8 +28,8 @@ class Report:
     out: Path = Path("out")
 
     def run(self) -> None:
-        from recordings.report import write_report
         from recordings.trace import load, names
+        from reports.report import write_report
 
         found = names(self.trace)
         if not found:
@@ -81,10 +81,10 @@ def _command() -> Any:
 
 
 def _trainings() -> dict[str, Any]:
-    from models.train_a2c2 import TrainA2c2
-    from models.train_policy import TrainPolicy
-    from models.train_vae import TrainVae
-    from models.train_vision import TrainVision
+    from models.training.a2c2 import TrainA2c2
+    from models.training.policy import TrainPolicy
+    from models.training.vae import TrainVae
+    from models.training.vision import TrainVision
     from studies.curve import Curve
     from studies.models import Models
 

@@ -17,13 +17,13 @@ from rich.progress import track
 from models.registry import policy_class
 from operators.messages import HZ
 from operators.settings import Settings
-from recordings.dataset import Dataset, Feature, feature
-from recordings.dataset_writer import Prepared, Writer, prepare
-from recordings.features import TASK_TEXTS
-from recordings.features import features as recorded_features
+from recordings.dataset.features import TASK_TEXTS
+from recordings.dataset.features import features as recorded_features
+from recordings.dataset.reader import Dataset, Feature, feature
+from recordings.dataset.writer import Prepared, Writer, prepare
+from simulation.arm import World
 from simulation.renderer import CAMERAS, Renderer
 from simulation.tasks import make_task
-from simulation.world import World
 from studies.demonstration import Demonstration, Disturbances
 from studies.driven import Driven
 from studies.lockstep import Lockstep

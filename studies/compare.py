@@ -22,7 +22,6 @@ from operators.settings import Settings
 from studies.comparison import write_results
 from studies.evaluate import EVALUATION_SEEDS, Job, delay_cycles, play, revision
 from studies.methods import DELAYS, MANY, Method, chosen
-from studies.streams import compare_streams
 
 QUICK, FULL, FULL_MANY = 3, 20, 50  # episodes a cell
 QUICK_DELAYS = ("8", "16")
@@ -45,15 +44,13 @@ class Compare:
     baseline: str = "naive"
     """Method to which differences on the same seeds are given, where it is played."""
     full: bool = False
-    stream: bool = False
-    """Not closed loop: the same recorded chunks through every join and refinement."""
     out: Path = Path("out/compare")
     """Cells; those already there of the same configuration and revision are not played again."""
     results: Path = Path("docs/results")
     workers: int = os.cpu_count() or 1
 
     def run(self) -> None:
-        compare_streams(self.noise, self.seed, self.episodes or QUICK, self.results) if self.stream else compare(self)
+        compare(self)
 
 
 class Cell(NamedTuple):

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from operators.intervals import aggregate, paired_difference, paired_ratio
-from operators.metrics import METRICS
+from operators.measure.intervals import aggregate, paired_difference, paired_ratio
+from operators.measure.metrics import METRICS
 
 SHOWN = (
     "velocity_jump",

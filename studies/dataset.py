@@ -17,7 +17,7 @@ class Check:
     """Decode every picture; otherwise only see that the files are there."""
 
     def run(self) -> None:
-        from recordings.dataset_check import by_lerobot, problems
+        from recordings.dataset.check import by_lerobot, problems
 
         count = 0
         for line in problems(self.root, self.videos):
@@ -38,7 +38,7 @@ class Info:
     root: Annotated[Path, tyro.conf.Positional]
 
     def run(self) -> None:
-        from recordings.dataset import Dataset
+        from recordings.dataset.reader import Dataset
 
         dataset = Dataset.open(self.root)
         rows = sum(episode.length for episode in dataset.episodes)

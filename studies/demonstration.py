@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.messages import ACTION_WIDTH, HZ
-from operators.rotation import matrix_from_vector
+from operators.motion.rotation import matrix_from_vector
+from simulation.arm import LONGEST_PUSH, World
 from simulation.renderer import Renderer
-from simulation.world import LONGEST_PUSH, World
-from simulation.write_board import WriteBoard
+from simulation.tasks.write_board.task import WriteBoard
 from studies.notes import Notes
 
 REPLAN = 24  # ticks between two chunks of the expert

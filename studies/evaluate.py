@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from operators.episode_log import EpisodeLog
-from operators.intervals import aggregate
-from operators.latency import TRACES, latency_ms
+from operators.chunks.latency import TRACES, latency_ms
+from operators.measure.intervals import aggregate
+from operators.measure.log import EpisodeLog
+from operators.measure.metrics import METRICS, episode_metrics
 from operators.messages import HZ
-from operators.metrics import METRICS, episode_metrics
 from operators.settings import Settings
 from recordings.trace import DamagedTrace, load, save
 from studies.check import graph_settings

@@ -11,13 +11,12 @@ import numpy as np
 
 from models.registry import make_codec, make_policy
 from models.stored import read_head
-from operators.correct import Head
-from operators.decode import Decoding, decode
-from operators.episode_log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
-from operators.execution import Execution
+from operators.actors.executing import Execution
+from operators.actors.scheduling import Ask, Scheduling
+from operators.chunks.correct import Head
+from operators.chunks.decode import Decoding, decode
 from operators.frame import Frame
-from operators.join import JOINS
-from operators.kinematics import Unreachable
+from operators.measure.log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
 from operators.messages import (
     HZ,
     ActionChunk,
@@ -31,14 +30,15 @@ from operators.messages import (
     Request,
     Scene,
 )
-from operators.plan import RefusedChunk
+from operators.motion.join import JOINS
+from operators.motion.kinematics import Unreachable
+from operators.motion.plan import RefusedChunk
+from operators.motion.rows import Rows
 from operators.policy import check_features, check_guide, observe
-from operators.rows import Rows
-from operators.schedule import Ask, Scheduling
 from operators.settings import Settings
+from simulation.arm import World
 from simulation.tasks import make_task
-from simulation.world import World
-from simulation.write_board import WriteBoard
+from simulation.tasks.write_board.task import WriteBoard
 from studies.sight import make_sight, painted
 
 MODES = ("sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2")

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 
 from operators.messages import Proprio, Scene
-from operators.rotation import action_from_pose
-from recordings.dataset import Rows
-from recordings.features import LAGS
+from operators.motion.rotation import action_from_pose
+from recordings.dataset.features import LAGS
+from recordings.dataset.reader import Rows
+from simulation.arm import Measured, World
 from simulation.renderer import CAMERAS, Renderer
-from simulation.world import Measured, World
-from simulation.write_board import WriteBoard
+from simulation.tasks.write_board.task import WriteBoard
 
 
 class Notes:

@@ -13,19 +13,19 @@ from rich.console import Console
 from rich.table import Table
 
 from models.registry import POLICIES, make_codec, make_policy
-from operators.codec import Codec
-from operators.decode import decode
+from operators.chunks.codec import Codec
+from operators.chunks.decode import decode
 from operators.frame import Frame
-from operators.intervals import aggregate
+from operators.measure.intervals import aggregate
+from operators.measure.open_loop import open_loop
 from operators.messages import Chunk, Proprio
-from operators.open_loop import open_loop
+from operators.motion.rows import Rows
 from operators.policy import Observation, Policy, Prediction
-from operators.rows import Rows
 from operators.settings import parse
-from recordings.dataset import Dataset
-from recordings.dataset_play import demonstrations as played
+from recordings.dataset.play import demonstrations as played
+from recordings.dataset.reader import Dataset
 from recordings.demonstration import Demonstration, demonstrations
-from recordings.drec import nearest
+from recordings.drec.file import nearest
 
 Chunks = dict[str, list[Rows]]  # policy -> absolute rows of each of its chunks
 
@@ -201,13 +201,13 @@ def _show(title: str, table: list[list[str]]) -> None:
 
 
 def _draw(title: str, chunks: list[Rows], demonstrated: Rows, to: Path) -> None:
-    from recordings.open_loop_plot import draw  # brings matplotlib
+    from reports.open_loop import draw  # brings matplotlib
 
     draw(title, chunks, demonstrated, to)
 
 
 def _page(title: str, table: list[list[str]], pictures: dict[str, Path], to: Path) -> None:
-    from recordings.open_loop_plot import page
+    from reports.open_loop import page
 
     page(title, table, pictures, to)
     print(to)

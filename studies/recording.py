@@ -12,8 +12,8 @@ import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
-from recordings.drec import Reader
-from recordings.survey import Survey, choose, playable, survey
+from recordings.drec.file import Reader
+from recordings.drec.survey import Survey, choose, playable, survey
 
 File = Annotated[Path, tyro.conf.Positional]
 
@@ -72,7 +72,7 @@ class Trim:
     episode: int | None = None
 
     def run(self) -> None:
-        from recordings.trim import trim
+        from recordings.drec.trim import trim
 
         topics = _topics(self.file, self.topics)
         _another(self.file, self.out)
@@ -107,7 +107,7 @@ class FromDataset:
 
     def run(self) -> None:
         from recordings.convert import from_dataset
-        from recordings.dataset import Dataset
+        from recordings.dataset.reader import Dataset
 
         count = from_dataset(Dataset.open(self.dataset), self.out, set(self.episodes) or None)
         print(f"{self.out}: {count} messages")
@@ -122,7 +122,7 @@ class ToMcap:
     topics: tuple[str, ...] = ()
 
     def run(self) -> None:
-        from recordings.export import to_mcap
+        from recordings.drec.export import to_mcap
 
         _export(to_mcap, self)
 
@@ -136,7 +136,7 @@ class ToRerun:
     topics: tuple[str, ...] = ()
 
     def run(self) -> None:
-        from recordings.export import to_rerun
+        from recordings.drec.export import to_rerun
 
         _export(to_rerun, self)
 
@@ -152,7 +152,7 @@ class Plot:
 
     def run(self) -> None:
         from recordings.demonstration import demonstrations
-        from recordings.plot import plot
+        from reports.plot import plot
 
         found = {each.episode.episode: each for each in demonstrations(self.file)}
         number = next(iter(found)) if self.episode is None and found else self.episode

@@ -9,9 +9,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from operators.episode_log import EpisodeLog
-from operators.intervals import mean_interval
-from operators.shifts import at_two_horizons, lag_1, takeovers
+from operators.measure.intervals import mean_interval
+from operators.measure.log import EpisodeLog
+from operators.measure.shifts import at_two_horizons, lag_1, takeovers
 from recordings.trace import load, names
 
 
@@ -66,7 +66,7 @@ def show(logs: list[EpisodeLog], title: str) -> None:
 
 def draw(logs: list[EpisodeLog], least: float, folder: Path) -> list[Path]:
     """A picture of every shift that is large."""
-    from recordings.shift_plot import draw as draw_pages  # brings matplotlib
+    from reports.shifts import draw as draw_pages  # brings matplotlib
 
     found = []
     for log in logs:

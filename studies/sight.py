@@ -5,9 +5,9 @@ from typing import Protocol
 import numpy as np
 
 from operators.messages import Scene
-from simulation.strokes import REACH, stroke
-from simulation.world import World
-from simulation.write_board import WriteBoard
+from simulation.arm import World
+from simulation.tasks.write_board.strokes import REACH, stroke
+from simulation.tasks.write_board.task import WriteBoard
 
 SIGHTS = ("true", "black", "other_episode", "other_target")
 OTHER = 5_000  # added to a seed for another episode

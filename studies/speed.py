@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from operators.episode_log import EpisodeLog
+from operators.measure.log import EpisodeLog
+from operators.measure.metrics import active, episode_metrics, every_cycle, execution_horizon_s
+from operators.measure.steadiness import paced
 from operators.messages import HZ
-from operators.metrics import active, episode_metrics, every_cycle, execution_horizon_s
 from operators.settings import Settings
-from operators.steadiness import paced
 from studies.evaluate import EVALUATION_SEEDS, delay_cycles
 from studies.lockstep import Lockstep
 from studies.methods import chosen

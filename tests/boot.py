@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from recordings.drec import Message, Reader, Writer, encode
+from recordings.drec.file import Message, Reader, Writer, encode
 
 STAMPS = ("t_ns", "exposed_ns", "begun_ns")
 FAR_NS = 10**15  # eleven days

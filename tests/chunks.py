@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from operators.rotation import action_from_pose
-from operators.rows import Rows, rows
+from operators.motion.rotation import action_from_pose
+from operators.motion.rows import Rows, rows
 
 POSE = np.array([0.4, 0.1, 0.2, 0, 3.0, 0])
 START = action_from_pose(POSE, 0.5)

@@ -18,26 +18,24 @@ import numpy as np
 import pyarrow as pa
 
 from models.registry import make_codec, make_policy
-from nodes import camera_sim, compare, decoder, evaluator, executor, playback, policy, robot_sim, scheduler
-from operators.decode import Decoding
+from nodes import camera_sim, decoder, evaluator, executor, policy, robot_sim, scheduler
+from operators.chunks.decode import Decoding
 from operators.decoder_op import Operator as DecoderOperator
 from operators.messages import TOPICS, Scene, Score, pack, schema, unpack
 from operators.scheduler_op import Operator as SchedulerOperator
 from operators.settings import Settings
-from recordings.drec import Message, Reader
-from recordings.migrations import migrated
-from recordings.timeline import read_timeline
+from recordings.drec.file import Message, Reader
+from recordings.drec.migrations import migrated
 from recordings.trace import load as load_trace
 from simulation.shutter import EVERY
 from tests.boot import moved
-from tests.partners import as_recorded
 from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
 
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"
 ACCEPT = "pytest tests/test_golden.py --accept-golden"
 SETTINGS = Settings(**EXPERT, align="phase", seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
-EVALUATED, COMPARED = FOLDER / "evaluator.json", FOLDER / "compare.json"  # figures; null is not measured
+EVALUATED = FOLDER / "evaluator.json"  # figures; null is not measured
 PICTURES = 4  # of each camera that are stored
 
 Event = tuple[str, Message]  # output, content
@@ -198,27 +196,6 @@ def evaluated(folder: Path) -> tuple[dict[str, Any], Outputs]:
     counts: dict[str, Any] = {"commands": len(log.cycles), "measured": len(log.proprio), "plan_tick": log.plan.tick}
     counts |= {"plan_rows": len(log.plan.action), "arrivals": [chunk.arrival_tick for chunk in log.chunks]}
     return {**counts, **{name: value["mean"] for name, value in metrics.items()}}, node.outputs
-
-
-def compared(folder: Path) -> dict[str, Any]:
-    """What the comparison of two policies says when both predict what was recorded."""
-    chunks = [event for event in recorded() if event[0] in ("episode", "chunk")]
-    both = [(name, m) for output, m in chunks for name in (("first", "second") if output == "chunk" else ("episode",))]
-    node = replay_node([{"type": "INPUT", "id": name, "value": m.array, "metadata": {}} for name, m in both])
-    assert compare.run(node, replace(SETTINGS, recording=str(RECORDING), out=str(folder))) == ""
-    told = json.loads((folder / "compare.json").read_text())
-    return {f"{source}.{name}": value for source in ("first", "second") for name, value in told[source].items()}
-
-
-def played() -> Outputs:
-    """What playback sends in lockstep, and what is then commanded."""
-    messages = [(o, unpack(TOPICS[o].message, m.array)) for o, m in recorded() if o in TOPICS]
-    node: Any = as_recorded(messages)
-    with Reader(RECORDING) as reader:
-        timeline = read_timeline(reader)
-    playback.run(node, replace(SETTINGS, clock="rig", speed=0), RECORDING, timeline)
-    found = {topic: node.outputs[topic] for topic in ("proprio", "plan", "request", "chunk", "action_chunk")}
-    return {**found, "command": [pack(command) for command in node.commands]}
 
 
 def figures_moved(process: str, path: Path, said: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from operators.episode_log import EpisodeLog
+from operators.measure.log import EpisodeLog
 from recordings.trace import load, names
 
 ROOT = Path(__file__).parents[1]

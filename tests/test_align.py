@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.align import (
+from operators.actors.executing import BLOCKED_CYCLES, Execution
+from operators.chunks.codec import DctCodec
+from operators.chunks.decode import Decoding
+from operators.messages import ActionChunk, Chunk, Plan, Proprio, Request
+from operators.motion.align import (
     BLOCKED_M,
     LARGEST_TICKS,
     LEAST_LEFT,
@@ -18,14 +22,10 @@ from operators.align import (
     lag_m,
     resampled,
 )
-from operators.codec import DctCodec
-from operators.decode import Decoding
-from operators.execution import BLOCKED_CYCLES, Execution
-from operators.join import JOINS, newest
-from operators.messages import ActionChunk, Chunk, Plan, Proprio, Request
+from operators.motion.join import JOINS, newest
+from operators.motion.rotation import is_orthonormal, pose_from_action, to_relative
+from operators.motion.rows import Rows, rows
 from operators.policy import Observation, in_content_time
-from operators.rotation import is_orthonormal, pose_from_action, to_relative
-from operators.rows import Rows, rows
 from operators.settings import Settings
 from tests.chunks import START, curve, line
 
@@ -363,7 +363,7 @@ def test_a_lag_in_time_is_no_lag():
 
 
 def test_a_correction_head_is_told_the_age_of_the_content(monkeypatch):
-    from operators import execution as module
+    from operators.actors import executing as module
 
     ages = []
 

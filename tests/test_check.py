@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from operators.prefix import GUIDES
+from operators.chunks.prefix import GUIDES
 from studies.check import Check, resolved
 
 GRAPHS = Path("dataflows")

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from operators.codec import DctCodec, reconstruct
+from operators.chunks.codec import DctCodec, reconstruct
 from operators.messages import HZ
-from operators.rotation import IDENTITY_6D, action_from_pose, angle_between, orthonormal_6d
-from operators.rows import Rows, rows
+from operators.motion.rotation import IDENTITY_6D, action_from_pose, angle_between, orthonormal_6d
+from operators.motion.rows import Rows, rows
 
 CODEC = DctCodec()
 TIME = np.arange(48) / HZ  # s

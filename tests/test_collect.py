@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from operators.rotation import matrix_from_vector
-from recordings.dataset import Dataset
-from recordings.features import LAGS
+from operators.motion.rotation import matrix_from_vector
+from recordings.dataset.features import LAGS
+from recordings.dataset.reader import Dataset
 from simulation.tasks import make_task
 from studies import demonstration
 from studies.collect import Collect, collect

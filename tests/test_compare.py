@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import studies.compare
-from operators.intervals import mean_interval
-from operators.metrics import METRICS
+from operators.measure.intervals import mean_interval
+from operators.measure.metrics import METRICS
 from studies.compare import QUICK_DELAYS, Compare, cells_of, compare
 from studies.comparison import by_delay, front, values, write_results
 from studies.evaluate import play

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from models.registry import make_policy
 from nodes import executor, policy
 from nodes._encoding import Encoding
-from operators.correct import LARGEST_M, LATEST, MEASURED, STALE, Head, corrected
-from operators.execution import Execution
+from operators.actors.executing import Execution
+from operators.chunks.correct import LARGEST_M, LATEST, MEASURED, STALE, Head, corrected
 from operators.frame import Frame
-from operators.join import newest
 from operators.messages import ActionChunk, Features, Proprio
-from operators.rotation import matrix_from_6d, matrix_from_vector, sixd_from_matrix, vector_from_matrix
+from operators.motion.join import newest
+from operators.motion.rotation import matrix_from_6d, matrix_from_vector, sixd_from_matrix, vector_from_matrix
 from operators.settings import Settings
 from studies import lockstep
 from studies.lockstep import Lockstep

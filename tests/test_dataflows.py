@@ -12,15 +12,14 @@ from operators.messages import TOPICS
 from operators.settings import Settings
 
 GRAPHS = sorted(Path("dataflows").glob("*.yml"))
-PLAYBACK = {"RECORDING", "SPEED", "DELAY_CYCLES"}  # read where a recording is played
+PLAYBACK = {"RECORDING", "SPEED"}  # read where a recording is played
 BEST = {"REFINE_CODEC": "dct", "JOIN": "fade", "ALIGN": "phase"}  # see docs/results/README.md
 RIG = {"CLOCK": "rig", "LATENCY_MS": "0"}  # the clock is the recording's
 DIFFERENT = {  # graph -> variable -> its default there
     "async_rtc.yml": {"POLICY": "expert_flow"},  # the expert has no sampler to guide
     "async_a2c2.yml": {"POLICY": "dp_latent60", "CODEC": "vae"},  # nor an encoder
     **{name: BEST for name in ("async_rtr.yml", "async_rtr_operators.yml")},
-    **{name: RIG for name in ("playback_naive.yml", "playback_sync.yml")},
-    **{name: {**RIG, **BEST} for name in ("playback.yml", "compare_open_loop.yml")},
+    "playback.yml": {**RIG, **BEST},
 }
 MODULES = {"rtr-robot-sim": "robot_sim", "rtr-camera-sim": "camera_sim"}
 
@@ -57,7 +56,6 @@ def test_each_reader_of_a_variable_finds_it_in_the_graph(graph):
         {"EXECUTION_HORIZON"} if "chunk_done" in nodes(wired)["scheduler"]["inputs"] else {"SETTLE", "SYNC_HORIZON"}
     )
     unread |= {"IMAGE_WIDTH", "IMAGE_HEIGHT"} if "playback" in nodes(wired) else PLAYBACK
-    unread |= set() if "compare" in nodes(wired) else {"POLICY_B"}
     assert missing == unread
 
 
@@ -102,29 +100,16 @@ def test_operators_are_wired_as_the_nodes_are():
     assert swapped == {"decoder", "scheduler"}
 
 
-def test_playback_replaces_robot_and_cameras_and_passes_on_what_the_others_say():
-    live, played = edges("async_rtr.yml"), edges("playback.yml")
+def test_playback_stands_for_robot_and_cameras_and_all_else_is_wired_as_in_async_rtr():
     replaced = {"robot", "camera_front", "camera_wrist"}
-    ports = {(node, port) for node, port, source in live if not ({node, source.split("/")[0]} & replaced)}
-    kept = {(node, port) for node, port, _ in played}
-    assert ports <= kept and {node for node, _ in kept} == {node for node, _, _ in live} - replaced | {"playback"}
-    for node, port, source in played:
-        if node in ("scheduler", "policy", "decoder", "executor"):
-            assert source == f"playback/{'plan' if port == 'executed' else port}"
-
-
-def test_playback_naive_and_sync_differ_from_playback_as_the_live_graphs_do():
-    played, naive, sync = (edges(f"playback{name}.yml") for name in ("", "_naive", "_sync"))
-    assert played - naive == {("decoder", "executed", "playback/plan")} and naive < played
-    passed_on = {("playback", "chunk_done", "executor/chunk_done"), ("scheduler", "chunk_done", "playback/chunk_done")}
-    assert sync - naive == passed_on and naive < sync
-
-
-def test_comparing_open_loop_is_playback_and_a_second_policy_that_moves_nothing():
-    played, compared = edges("playback.yml"), edges("compare_open_loop.yml")
-    second = {("policy_b", port, source) for node, port, source in played if node == "policy"}
-    heard = {("compare", "first", "policy/chunk"), ("compare", "second", "policy_b/chunk")}
-    assert compared == played | second | heard | {("compare", "episode", "evaluator/episode")}
+    live = {edge for edge in edges("async_rtr.yml") if edge[0] not in replaced and "robot/scene" not in edge}
+    by_playback = {(node, port.replace("robot", "playback"), source) for node, port, source in live}
+    expected = set()
+    for node, port, source in by_playback:
+        sender, output = source.split("/")
+        if not sender.startswith("camera") or output != "fault":
+            expected.add((node, port, f"playback/{output}" if sender in replaced else source))
+    assert {edge for edge in edges("playback.yml") if edge[0] != "playback"} == expected
 
 
 def test_the_policy_never_hears_of_the_scene():

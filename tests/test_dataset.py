@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recordings import dataset_writer
-from recordings._lossless import write_video
-from recordings._stats import array_stats, merged
-from recordings.dataset import DamagedDataset, Dataset, feature
-from recordings.dataset_cache import cache
-from recordings.dataset_writer import Writer, camera_feature, prepare
+from recordings.dataset import writer as dataset_writer
+from recordings.dataset.cache import cache
+from recordings.dataset.reader import DamagedDataset, Dataset, feature
+from recordings.dataset.stats import array_stats, merged
+from recordings.dataset.video import write_video
+from recordings.dataset.writer import Writer, camera_feature, prepare
 
 FPS, SIZE = 15, 16
 STATE, WRIST = "observation.state", "observation.images.wrist"

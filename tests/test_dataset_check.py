@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recordings.dataset_check import INFO, by_lerobot, problems
+from recordings.dataset.check import INFO, by_lerobot, problems
 from studies.dataset import Check, Info
 from tests.test_dataset import DAMAGES, DATA, EPISODE, STATE, WRIST, append, at, with_column, with_info
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from operators.codec import DctCodec, reconstruct
-from operators.decode import Decoded, Decoding, UnfitChunk, decode, interpolate
+from operators.chunks.codec import DctCodec, reconstruct
+from operators.chunks.decode import Decoded, Decoding, UnfitChunk, decode, interpolate
+from operators.chunks.refine import HANDOVER, LateChunk, refine
 from operators.edge import Edge
 from operators.messages import ActionChunk, Chunk, Episode, Plan, pack, unpack
-from operators.refine import HANDOVER, LateChunk, refine
-from operators.rotation import action_from_pose, angle_between, orthonormal_6d, to_relative
-from operators.rows import Rows, rows
+from operators.motion.rotation import action_from_pose, angle_between, orthonormal_6d, to_relative
+from operators.motion.rows import Rows, rows
 from operators.settings import Settings
 
 CODEC = DctCodec()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.edge import AGAIN, Edge
+from operators.edge import Edge
 from operators.frame import KEYS, Frame, frame_metadata
 from operators.messages import ChunkDone, Episode, Fault, Request, pack, unpack
 
@@ -48,13 +48,6 @@ def test_duplicates_and_messages_out_of_order_are_dropped_and_named():
     assert passed == [True, True, False, True, False, False, True]
     assert tested.counts == {"request duplicate": 2, "request out of order": 1}
     assert tested.faults[1] == ("request out of order", "expected a message after number 2, got 0", 1)
-
-
-def test_what_is_sent_again_in_case_it_was_lost_is_dropped_without_a_word():
-    tested = edge()
-    passed = [tested.read("request", request(seq), about) is not None for seq, about in ((0, {}), (0, {AGAIN: True}))]
-    assert passed == [True, False] and not tested.faults
-    assert tested.read("request", request(1), {AGAIN: True}) is not None  # it was lost indeed
 
 
 def test_each_input_is_counted_for_itself():

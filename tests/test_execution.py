@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from operators.execution import Cycle, Execution
-from operators.join import newest
-from operators.limits import SPEED, Envelope
+from operators.actors.executing import Cycle, Execution
 from operators.messages import ActionChunk, Proprio, Request
-from operators.plan import RefusedChunk
-from operators.rotation import action_from_pose
+from operators.motion.join import newest
+from operators.motion.limits import SPEED, Envelope
+from operators.motion.plan import RefusedChunk
+from operators.motion.rotation import action_from_pose
 
 POSE = np.array([0.45, 0.0, 0.3, 0.0, 3.0, 0.0])
 ZEROS = np.zeros(6)

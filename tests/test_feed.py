@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from operators.feed import DECELERATION, STOPPING_ROWS, advance, pace, stopping_rate, sustainable
+from operators.motion.feed import DECELERATION, STOPPING_ROWS, advance, pace, stopping_rate, sustainable
 
 paces = st.one_of(st.just(1.0), st.sampled_from([0.05, 0.4, 0.6, 0.9]), st.floats(0.05, 1))
 # (rows the plan grows by, rate wished, cycles with it)

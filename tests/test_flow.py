@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.diffusion import UNet
-from models.expert_flow import NormalFlow
-from models.flow import RowTimes, invert, loss, prefixed_loss, prefixed_sample, sample
-from models.guidance import DDIM_GUIDES, FLOW_GUIDES, best, ddim_chunk, draws, flow_chunk, paint
-from models.rtc import Target
-from operators.prefix import prefix_weights
+from models.policies.expert_flow import NormalFlow
+from models.samplers.diffusion import UNet
+from models.samplers.flow import RowTimes, invert, loss, prefixed_loss, prefixed_sample, sample
+from models.samplers.guidance import DDIM_GUIDES, FLOW_GUIDES, best, ddim_chunk, draws, flow_chunk, paint
+from models.samplers.rtc import Target
+from operators.chunks.prefix import prefix_weights
 from tests.test_rtc import variance_denoiser
 
 torch.set_num_threads(1)

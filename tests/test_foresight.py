@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from operators.foresight import rolled_forward
+from operators.actors.scheduling import Ask
+from operators.chunks.foresight import rolled_forward
 from operators.messages import HZ, Plan, Proprio
+from operators.motion.rotation import action_from_pose, matrix_from_vector, pose_from_action, vector_from_matrix
+from operators.motion.rows import Rows
 from operators.policy import Observation, Prediction, check_guide, observe
-from operators.rotation import action_from_pose, matrix_from_vector, pose_from_action, vector_from_matrix
-from operators.rows import Rows
-from operators.schedule import Ask
 
 SPEED = np.array([1e-3, -5e-4, 0, 0, 0, 0.01])  # a tick
 LAG = 3

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recordings.demonstration import demonstrations
-from recordings.survey import playable
+from recordings.drec.survey import playable
 from tests.boot import FAR_NS, JUST_STARTED_NS, earliest_ns, moved_recording
 from tests.graphs import TIMEOUT_S, run
 from tests.test_recording import look
@@ -33,7 +33,7 @@ def ticks(path: Path) -> int:
     return int(demonstrations(path)[0].measured.tick.max())
 
 
-@pytest.mark.parametrize("speed", [1, 4, 0])
+@pytest.mark.parametrize("speed", [1, 4])
 def test_it_plays_to_its_end_at_every_speed(recording, dora_env, tmp_path, speed):
     done = run("playback.yml", dora_env, tmp_path, **POLICY, RECORDING=recording, SPEED=speed)
     assert done.code == 0 and "episode 0: done" in done.text, done.text[-2000:]
@@ -49,13 +49,6 @@ def test_it_plays_on_a_machine_of_another_boot(recording, dora_env, tmp_path, bo
     done = run("playback.yml", dora_env, tmp_path / "out", **POLICY, RECORDING=path, SPEED=4, LATENCY_MS=50)
     assert done.code == 0 and "episode 0: done" in done.text, done.text[-2000:]
     assert done.logs[0].cycles.tick[-1] > 0.9 * ticks(recording) - 20
-
-
-def test_two_policies_are_compared_on_it(recording, dora_env, tmp_path):
-    done = run("compare_open_loop.yml", dora_env, tmp_path, **POLICY, RECORDING=recording)
-    assert done.code == 0, done.text[-2000:]
-    told = json.loads((tmp_path / "compare.json").read_text())
-    assert told["first"]["deviation_mm"] < 20 and told["second"]["deviation_mm"] < 20
 
 
 def rtr(*words: object) -> str:

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from operators.episode_log import EpisodeLog
-from operators.metrics import episode_metrics
+from operators.measure.log import EpisodeLog
+from operators.measure.metrics import episode_metrics
 from tests.graphs import TIMEOUT_S, TRIES, run, steady_run, with_node
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(TRIES * TIMEOUT_S + 60)]

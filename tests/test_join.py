@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from operators.episode_log import PlanTime
-from operators.execution import Execution
-from operators.join import (
+from operators.actors.executing import Execution
+from operators.measure.log import PlanTime
+from operators.measure.metrics import seam_jumps_mm, second_difference_mm
+from operators.messages import ActionChunk, Proprio
+from operators.motion.join import (
     ENSEMBLE_DECAY,
     FADE_ROWS,
     JOINS,
@@ -21,11 +23,9 @@ from operators.join import (
     newest,
     quintic,
 )
-from operators.messages import ActionChunk, Proprio
-from operators.metrics import seam_jumps_mm, second_difference_mm
-from operators.plan import hold
-from operators.rotation import angle_between, matrix_from_6d, orthonormal_6d
-from operators.rows import Rows, concat
+from operators.motion.plan import hold
+from operators.motion.rotation import angle_between, matrix_from_6d, orthonormal_6d
+from operators.motion.rows import Rows, concat
 from tests.chunks import POSE, START, curve, line
 
 EACH_JOIN = pytest.mark.parametrize("join", JOINS.values(), ids=JOINS)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from nodes._journal import Journal
+from operators.measure.metrics import episode_metrics, observation_age_ms, picture_age_ms
 from operators.messages import ActionChunk, Chunk, Command, Plan, Proprio, Request
-from operators.metrics import episode_metrics, observation_age_ms, picture_age_ms
 from tests.chunks import START, line
 from tests.replay import episode_messages, told
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.kinematics import Unreachable, forward, inverse, jacobian
-from operators.rotation import matrix_from_vector, vector_from_matrix
+from operators.motion.kinematics import Unreachable, forward, inverse, jacobian
+from operators.motion.rotation import matrix_from_vector, vector_from_matrix
 
 TCP = np.eye(4)
 TCP[:3, :3], TCP[:3, 3] = matrix_from_vector(np.array([0.2, -0.1, 0.4])), [0.01, 0.02, 0.18]

@@ -5,9 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from operators.chunk_noise import noisy
-from operators.latency import OUTAGE_CHUNK, OUTAGE_MS, TRACES, latency_ms
-from operators.rotation import action_from_pose
+from operators.chunks.latency import OUTAGE_CHUNK, OUTAGE_MS, TRACES, latency_ms
+from operators.chunks.noise import noisy
+from operators.motion.rotation import action_from_pose
 
 IDS = [(seed, episode, chunk) for seed in (0, 20000) for episode in (0, 1) for chunk in range(30)]
 ACTION = action_from_pose(np.tile([0.4, 0.1, 0.2, 0, 3.0, 0], (48, 1)), 0.5)

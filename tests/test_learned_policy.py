@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from models import dp_policy
 from models.checkpoint import BadCheckpoint, write
-from models.dp_policy import ActionPolicy, DpPolicy, LatentPolicy, Network
-from models.flow_policy import FlowActionPolicy, FlowLatentPolicy, RtcFlowActionPolicy
-from models.guidance import LONGEST_PREFIX
+from models.encoders.vision import CONDITION, Vision
+from models.policies import learned as dp_policy
+from models.policies.flow import FlowActionPolicy, FlowLatentPolicy, RtcFlowActionPolicy
+from models.policies.learned import ActionPolicy, DpPolicy, LatentPolicy, Network
 from models.registry import POLICIES, make_codec
-from models.vision import CONDITION, Vision
+from models.samplers.guidance import LONGEST_PREFIX
+from operators.chunks.prefix import prefix
 from operators.frame import Frame
 from operators.messages import HORIZON, Episode, Proprio
+from operators.motion.rotation import to_absolute, to_relative
+from operators.motion.rows import Rows
 from operators.policy import Observation
-from operators.prefix import prefix
-from operators.rotation import to_absolute, to_relative
-from operators.rows import Rows
 from operators.settings import Settings
 from tests.test_models import expert_chunks
 

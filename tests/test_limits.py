@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators import limits
-from operators.limits import Envelope, Limiter
 from operators.messages import HZ
-from operators.rotation import action_from_pose, matrix_from_6d, pose_from_action, vector_from_matrix
+from operators.motion import limits
+from operators.motion.limits import Envelope, Limiter
+from operators.motion.rotation import action_from_pose, matrix_from_6d, pose_from_action, vector_from_matrix
 
 MIDDLE = np.array([0.45, 0.0, 0.3])
 ENVELOPES = [

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.kinematics import Unreachable
-from operators.metrics import episode_metrics
+from operators.measure.metrics import episode_metrics
+from operators.motion.kinematics import Unreachable
 from operators.settings import Settings
 from studies.evaluate import Evaluate, delay_cycles, evaluate
 from studies.lockstep import Lockstep

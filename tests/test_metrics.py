@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from operators.episode_log import (
+from operators.measure.intervals import aggregate, mean_interval, paired_difference, paired_ratio, student_t95, wilson
+from operators.measure.log import (
     ChunkRecord,
     Cycles,
     EpisodeLog,
@@ -17,10 +18,7 @@ from operators.episode_log import (
     cycles_from_commands,
     no_cycles,
 )
-from operators.intervals import aggregate, mean_interval, paired_difference, paired_ratio, student_t95, wilson
-from operators.join import newest
-from operators.messages import Command
-from operators.metrics import (
+from operators.measure.metrics import (
     METRICS,
     distance_mm,
     episode_metrics,
@@ -33,8 +31,10 @@ from operators.metrics import (
     switches,
     third_difference_mm,
 )
-from operators.plan import hold
-from operators.rows import rows
+from operators.messages import Command
+from operators.motion.join import newest
+from operators.motion.plan import hold
+from operators.motion.rows import rows
 
 PERIOD_NS = 1e9 / 60
 SEAM_METRICS = [name for name in METRICS if name.startswith(("velocity_jump", "boundary_gap", "overlap", "exceed"))]

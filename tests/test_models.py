@@ -11,30 +11,30 @@ import pytest
 import torch
 from torch import nn
 
-from models import loop
 from models.checkpoint import FOLDER, BadCheckpoint, read, require, write
-from models.diffusion import UNet, loss, sample, schedule
-from models.dp_policy import Network
-from models.guidance import KINDS
-from models.loop import Diverged, Loop
+from models.codecs.vae import Vae
+from models.policies.learned import Network
 from models.registry import CODECS, make_codec
-from models.samples import Samples, varied
+from models.samplers.diffusion import UNet, loss, sample, schedule
+from models.samplers.guidance import KINDS
 from models.stored import read_head
-from models.train_a2c2 import HeadNetwork, Rows, TrainA2c2
-from models.train_policy import TrainPolicy
-from models.train_vae import FADE, TrainVae, reconstruction, seamed, turned
-from models.train_vision import TrainVision
-from models.vae import Vae
-from operators.codec import TIME_FACTOR
-from operators.correct import Head, corrected
+from models.training import loop
+from models.training.a2c2 import HeadNetwork, Rows, TrainA2c2
+from models.training.loop import Diverged, Loop
+from models.training.policy import TrainPolicy
+from models.training.samples import Samples, varied
+from models.training.vae import TrainVae, reconstruction, turned
+from models.training.vision import TrainVision
+from operators.chunks.codec import TIME_FACTOR
+from operators.chunks.correct import Head, corrected
 from operators.messages import ACTION_WIDTH, HORIZON, Features, Proprio
-from operators.rotation import angle_between, is_orthonormal, to_absolute, to_relative, vector_from_matrix
-from simulation.write_board import SERVO_LAG, WriteBoard
+from operators.motion.rotation import angle_between, is_orthonormal, to_absolute, to_relative, vector_from_matrix
+from simulation.tasks.write_board.task import SERVO_LAG, WriteBoard
 from studies.collect import Collect
 
 torch.set_num_threads(1)  # two threads wait for each other where other processes use the cores
 HELD_OUT_SEEDS = range(9990, 9996)  # of the collecting range, but of no data set
-LEARNED = ["pca", "vae", "vae_seam"]
+LEARNED = ["pca", "vae"]
 
 
 def expert_chunks(seed: int, every: int = 12) -> np.ndarray:
@@ -87,18 +87,6 @@ def test_a_codec_is_deterministic_named_and_strict(name, held_out):
             codec.encode(held_out[0][:wrong])
     with pytest.raises(ValueError, match="expected rows"):
         codec.decode(np.zeros((11, 10), np.float32))
-
-
-def test_seams_are_faded_out_in_the_target():
-    chunks = torch.from_numpy(expert_chunks(9980))
-    given, target = seamed(chunks, torch.Generator().manual_seed(0))
-
-    def jump(rows):
-        return torch.diff(rows[..., :3], 2, dim=1).norm(dim=-1).amax(1)
-
-    assert (jump(target) < 0.5 * jump(given)).float().mean() > 0.5
-    late = (given - target).norm(dim=-1).argmax(1)
-    assert (late < HORIZON).all() and FADE < HORIZON
 
 
 def test_turned_chunks_stay_rotations():
@@ -289,7 +277,6 @@ def test_every_training_runs_in_pieces_and_saves_nothing_before_its_end(data, tm
     place = {"data": (data,), "out": tmp_path / "out", "state": tmp_path / "state", "threads": 1}
     trainings = [
         (TrainVae(**place, kind="pca"), "pca"),
-        (TrainVae(**place, kind="vae_seam", steps=3, batch=16), "vae_seam"),
         (TrainVision(**place, steps=2, batch=4), "vision"),
         (TrainPolicy(**place, space="latent60", steps=4, batch=8), "dp_latent60"),
         (TrainPolicy(**place, space="action60", steps=4, batch=8), "dp_action60"),
@@ -413,7 +400,7 @@ def test_a_codec_that_does_not_fit_is_refused_with_both_names(saved):
 
 def test_shipped_checkpoints_fit_each_other_and_are_small():
     made = {path.stem: read(path) for path in FOLDER.glob("*.safetensors")}
-    assert {"vae", "vae_seam", "pca", "vision", "dp_latent60"} <= set(made)
+    assert {"vae", "pca", "vision", "dp_latent60"} <= set(made)
     policies = [name for name in made if name.startswith("dp_")]
     assert all(made[name].about["encoder"] == made["vision"].name for name in policies)
     assert made["dp_latent60"].about["codec"] == made["vae"].name

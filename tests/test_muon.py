@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.muon import muon, orthogonalised
+from models.training.muon import muon, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(16, 64), (64, 16), (24, 24)])

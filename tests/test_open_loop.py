@@ -6,18 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nodes import compare
-from operators.messages import HORIZON, Chunk, Episode, pack
-from operators.open_loop import open_loop
+from operators.measure.open_loop import open_loop
+from operators.messages import HORIZON
+from operators.motion.rotation import action_from_pose, to_relative
+from operators.motion.rows import Rows
 from operators.policy import Prediction
-from operators.rotation import action_from_pose, to_relative
-from operators.rows import Rows
 from operators.settings import Settings
 from recordings.convert import to_dataset
 from recordings.demonstration import demonstrations
 from studies import openloop
 from studies.openloop import OpenLoop
-from tests.replay import EXPERT, replay_node
+from tests.replay import EXPERT
 from tests.test_recording import SIZE, picture, write
 
 POSE = np.array([0.5, 0.0, 0.1, 0.0, 3.0, 0.0])
@@ -125,22 +124,3 @@ def test_what_it_cannot_do_is_one_sentence(recorded):
         OpenLoop(recorded, ("exprt",)).run()
     with pytest.raises(ValueError, match="--every and --episodes from 1 up, got 0"):
         OpenLoop(recorded, every=0).run()
-
-
-def test_the_node_compares_both_policies_at_the_end(recorded, tmp_path, capsys):
-    (found,) = demonstrations(recorded)
-    start = Episode(0, 0, 0, "start", 10_000, "write_board", "random", "", False)
-    events = [("episode", pack(start))]
-    for number, tick in enumerate((0, 24)):
-        pose = found.measured.tcp_pose[0]
-        values = to_relative(found.commanded.since(tick).action[:HORIZON], pose).astype(np.float32)
-        about = number, 0, 0, number, tick, "action", 60.0, "", pose, 0, 0.0
-        events += [("first", pack(Chunk(*about, values, -1, -1, -1)))]
-        moved = values + np.array([0.001, *[0.0] * 9], np.float32)
-        events += [("second", pack(Chunk(*about, moved, -1, -1, -1)))]
-    config = Settings(recording=str(recorded), out=str(tmp_path))
-    assert compare.run(replay_node(events), config) == ""
-    told = json.loads((tmp_path / "compare.json").read_text())
-    assert told["first"]["deviation_mm"] < 1e-3 < 0.3 < told["second"]["deviation_mm"] < 0.6
-    assert "deviation_mm" in capsys.readouterr().out
-    assert "expected a recording" in compare.run(replay_node([]), Settings(recording=__file__, out=str(tmp_path)))

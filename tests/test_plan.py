@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators import codec
-from operators.codec import DctCodec
-from operators.join import JOINS, Join, fade, newest
-from operators.plan import (
+from operators.chunks import codec
+from operators.chunks.codec import DctCodec
+from operators.chunks.refine import refine
+from operators.motion.join import JOINS, Join, fade, newest
+from operators.motion.plan import (
     HISTORY,
     Due,
     Plan,
@@ -22,9 +23,8 @@ from operators.plan import (
     between,
     hold,
 )
-from operators.refine import refine
-from operators.rotation import orthonormal_6d
-from operators.rows import Rows, concat, nothing, rows
+from operators.motion.rotation import orthonormal_6d
+from operators.motion.rows import Rows, concat, nothing, rows
 from tests.chunks import START, curve, line
 
 

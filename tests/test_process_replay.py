@@ -7,7 +7,7 @@ import pytest
 
 from models.registry import make_codec, make_policy
 from nodes import decoder, executor, policy, scheduler
-from operators.decode import Decoding
+from operators.chunks.decode import Decoding
 from operators.decoder_op import Operator as DecoderOperator
 from operators.messages import Fault, pack
 from operators.scheduler_op import Operator as SchedulerOperator

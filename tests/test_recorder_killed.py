@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recordings.drec import Reader
+from recordings.drec.file import Reader
 
 KILLS = int(os.environ.get("RECORDER_KILLS", "3"))
 RECORDER = """

@@ -12,16 +12,16 @@ import pytest
 
 from operators.frame import frame_metadata
 from operators.messages import TOPICS, Proprio, pack, unpack
-from recordings import export
 from recordings.convert import from_dataset, to_dataset
-from recordings.dataset import Dataset
+from recordings.dataset.reader import Dataset
 from recordings.demonstration import demonstrations
-from recordings.drec import Reader, Writer, encode, pack_frame
-from recordings.export import MissingExtra, curves, json_schema, to_mcap, to_rerun
-from recordings.migrations import Added, Dropped, Renamed, migrated, state
-from recordings.plot import plot
-from recordings.survey import choose, losses, playable, survey
-from recordings.trim import trim
+from recordings.drec import export
+from recordings.drec.export import MissingExtra, curves, json_schema, to_mcap, to_rerun
+from recordings.drec.file import Reader, Writer, encode, pack_frame
+from recordings.drec.migrations import Added, Dropped, Renamed, migrated, state
+from recordings.drec.survey import choose, losses, playable, survey
+from recordings.drec.trim import trim
+from reports.plot import plot
 from studies import recording as commands
 from tests.replay import episode_messages, told
 
@@ -302,7 +302,7 @@ def test_an_older_recording_is_read_through_its_migration(monkeypatch, tmp_path)
     changes = {"request": [Dropped("colour"), Renamed("delay", "delay_cycles"), Added("waits", False)]}
     assert migrated("request", older) is older and state("request", older) == "other"
     assert migrated("request", older, changes).to_pylist() == wanted.to_pylist()
-    monkeypatch.setattr("recordings.migrations.MIGRATIONS", changes)
+    monkeypatch.setattr("recordings.drec.migrations.MIGRATIONS", changes)
     writer = Writer(tmp_path / "x.drec", "")
     writer.write("scheduler", "request", 0, encode("scheduler", "request", older, {}))
     writer.close()
@@ -314,11 +314,11 @@ def test_an_older_recording_is_read_through_its_migration(monkeypatch, tmp_path)
 WORK = """
 import re, sys
 from pathlib import Path
-from recordings.drec import Reader
-from recordings.survey import survey
+from recordings.drec.file import Reader
+from recordings.drec.survey import survey
 from recordings.convert import to_dataset
-from recordings.trim import trim
-from recordings.export import to_mcap
+from recordings.drec.trim import trim
+from recordings.drec.export import to_mcap
 path, out = map(Path, sys.argv[1:3])
 with Reader(path) as reader:
     assert survey(reader).problems == 0

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators import codec
-from operators.codec import DctCodec
-from operators.join import FADE_ROWS
-from operators.plan import HISTORY
-from operators.refine import HANDOVER, METHODS, LateChunk, eased, refine, reuse_then_refine
-from operators.rows import Rows, concat, nothing, rows
+from operators.chunks import codec
+from operators.chunks.codec import DctCodec
+from operators.chunks.refine import HANDOVER, METHODS, LateChunk, eased, refine, reuse_then_refine
+from operators.motion.join import FADE_ROWS
+from operators.motion.plan import HISTORY
+from operators.motion.rows import Rows, concat, nothing, rows
 from tests.chunks import line
 
 H = 48

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from operators.episode_log import ChunkRecord, Cycles, EpisodeLog, Measured, PlanTime
-from operators.metrics import METRICS, episode_metrics
-from operators.rotation import action_from_pose
-from operators.rows import Rows, rows
-from recordings.report import write_report
+from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, Measured, PlanTime
+from operators.measure.metrics import METRICS, episode_metrics
+from operators.motion.rotation import action_from_pose
+from operators.motion.rows import Rows, rows
 from recordings.trace import DamagedTrace, load, names, save
+from reports.report import write_report
 
 HORIZON, EVERY, DELAY = 48, 24, 8
 PERIOD_NS = 16_666_667
@@ -219,6 +219,6 @@ def test_an_episode_without_anything_is_reported_too(tmp_path):
 
 
 def test_many_episodes_keep_the_page_small(tmp_path, monkeypatch):
-    monkeypatch.setattr("recordings.page.DETAIL_BYTES", 10_000)
+    monkeypatch.setattr("reports.page.DETAIL_BYTES", 10_000)
     write_report([an_episode(20000 + i, ticks=48) for i in range(2)], tmp_path)
     assert "not drawn here: 1." in (tmp_path / "report.html").read_text()

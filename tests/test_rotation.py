@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from operators.rotation import (
+from operators.motion.rotation import (
     IDENTITY_6D,
     action_from_pose,
     angle_between,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.rows import Rows, concat, nothing, rows
+from operators.motion.rows import Rows, concat, nothing, rows
 
 ticks = st.integers(-30, 60)
 

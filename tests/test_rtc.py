@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from models import rtc
-from models.diffusion import sample as ddim
-from models.diffusion import schedule
-from models.flow import sample
-from models.rtc import Target, ddim_rtc, flow_rtc, gain, strength
-from operators.prefix import SCHEDULES, prefix, prefix_weights
-from operators.rows import Rows, nothing, rows
+from models.samplers import rtc
+from models.samplers.diffusion import sample as ddim
+from models.samplers.diffusion import schedule
+from models.samplers.flow import sample
+from models.samplers.rtc import Target, ddim_rtc, flow_rtc, gain, strength
+from operators.chunks.prefix import SCHEDULES, prefix, prefix_weights
+from operators.motion.rows import Rows, nothing, rows
 
 with np.load(Path(__file__).parent / "data" / "rtc_reference.npz") as stored:
     GOLDEN = {name: torch.tensor(stored[name]) for name in stored}

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.feed import STOPPING_ROWS
-from operators.join import newest
+from operators.actors.scheduling import DECAY, HISTORY, SLACK_ROWS, STARTING, Ask, Schedule, Scheduling
 from operators.messages import ChunkDone, Episode, Plan
-from operators.plan import hold
-from operators.rotation import action_from_pose
-from operators.rows import rows
-from operators.schedule import DECAY, HISTORY, SLACK_ROWS, STARTING, Ask, Schedule, Scheduling
+from operators.motion.feed import STOPPING_ROWS
+from operators.motion.join import newest
+from operators.motion.plan import hold
+from operators.motion.rotation import action_from_pose
+from operators.motion.rows import rows
 from operators.settings import Settings
 
 ENOUGH = 100  # planned rows

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.metrics import episode_metrics
+from operators.measure.metrics import episode_metrics
+from operators.measure.shifts import at_two_horizons, lag_1, takeovers
 from operators.settings import Settings
-from operators.shifts import at_two_horizons, lag_1, takeovers
 from recordings.trace import save
 from studies.lockstep import Lockstep
 from studies.shifts import Shifts, figures

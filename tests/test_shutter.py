@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from operators.actors.seen import FRESH_NS, YOUNGER_NS, Seen
 from operators.frame import Frame
-from operators.messages import Episode, Request, Scene
-from operators.seen import FRESH_NS, YOUNGER_NS, Seen
+from operators.messages import Request, Scene
 from operators.settings import Settings
 from simulation.shutter import EVERY, Shutter
 from tests.replay import episode_messages, told
@@ -104,13 +104,4 @@ def test_first_pictures_are_waited_for_in_the_time_of_the_rig(seen):
     frames(seen, 0)
     seen.receive("frame_front", Frame(PIXELS, 1, 0, 0, FRESH_NS))
     seen.receive("frame_wrist", Frame(PIXELS, 1, 0, 0, FRESH_NS))
-    assert seen.take() is not None
-
-
-def test_in_lockstep_playback_what_was_looked_at_then_is_taken_at_once():
-    seen = Seen(("front", "wrist"), Settings(clock="rig", speed=0))
-    seen.receive("episode", Episode(0, 0, 0, "start", 1, "write_board", "random", "", False))
-    state(seen, 9)
-    frames(seen, 3)
-    seen.receive("request", request(10))
     assert seen.take() is not None

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.kinematics import forward
 from operators.messages import HZ, Scene
-from operators.rotation import action_from_pose
-from simulation import strokes
+from operators.motion.kinematics import forward
+from operators.motion.rotation import action_from_pose
+from simulation.arm import TCP, Measured, World
 from simulation.renderer import NoGraphics, Renderer
-from simulation.strokes import REACH, TARGETS, lasa_stroke, random_stroke
 from simulation.tasks import make_task
-from simulation.world import TCP, Measured, World
-from simulation.write_board import SERVO_LAG, WriteBoard
+from simulation.tasks.write_board import strokes
+from simulation.tasks.write_board.strokes import REACH, TARGETS, lasa_stroke, random_stroke
+from simulation.tasks.write_board.task import SERVO_LAG, WriteBoard
 
 SEED = 10_001
 

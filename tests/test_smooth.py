@@ -5,13 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.execution import Execution
-from operators.join import newest
+from operators.actors.executing import Execution
+from operators.measure.metrics import episode_metrics
 from operators.messages import HZ, ActionChunk, Proprio
-from operators.metrics import episode_metrics
-from operators.rotation import action_from_pose, angle_between, is_orthonormal, matrix_from_6d, vector_from_matrix
+from operators.motion.join import newest
+from operators.motion.rotation import (
+    action_from_pose,
+    angle_between,
+    is_orthonormal,
+    matrix_from_6d,
+    vector_from_matrix,
+)
+from operators.motion.smooth import Pace, Tracker
 from operators.settings import Settings
-from operators.smooth import Pace, Tracker
 from studies.lockstep import Lockstep
 from tests.replay import EXPERT
 

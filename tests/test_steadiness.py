@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from operators.measure.steadiness import NOTHING, paced, places, sparc, steadiness
 from operators.messages import HZ
-from operators.steadiness import NOTHING, paced, places, sparc, steadiness
 
 HORIZON_S = 0.2
 SURGE_HZ = 2.5  # two execution horizons

@@ -9,8 +9,8 @@ import torch
 
 from models.checkpoint import write
 from operators.messages import Command, Scene
-from simulation.strokes import REACH, stroke
-from simulation.write_board import WriteBoard
+from simulation.tasks.write_board.strokes import REACH, stroke
+from simulation.tasks.write_board.task import WriteBoard
 from studies.collect import COLLECTING_SEEDS
 from studies.curve import Curve
 from studies.evaluate import EVALUATION_SEEDS

@@ -9,15 +9,15 @@ rows, and passes the whole through a codec that knows only smooth chunks: what c
 
 import numpy as np
 
-from operators.codec import DctCodec, reconstruct
-from operators.episode_log import PlanTime
-from operators.join import newest
+from operators.chunks.codec import DctCodec, reconstruct
+from operators.chunks.refine import refine
+from operators.measure.log import PlanTime
+from operators.measure.metrics import seam_jumps_mm, second_difference_mm
 from operators.messages import HORIZON
-from operators.metrics import seam_jumps_mm, second_difference_mm
-from operators.plan import Plan, hold
-from operators.refine import refine
-from operators.rotation import action_from_pose
-from operators.rows import Rows, rows
+from operators.motion.join import newest
+from operators.motion.plan import Plan, hold
+from operators.motion.rotation import action_from_pose
+from operators.motion.rows import Rows, rows
 
 POSE = np.array([0.4, 0.1, 0.2, 0.0, 3.1, 0.0])  # where the tool is at first: metres, rotation vector, base frame
 SPEED_M_TICK = 1e-3  # 60 mm/s

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from models.checkpoint import BadCheckpoint
+from models.encoders.vision import CHUNK_MIRROR, STATE_MIRROR, picture, state_vector
 from models.registry import make_codec, make_policy
-from models.vision import CHUNK_MIRROR, STATE_MIRROR, picture, state_vector
 from operators.frame import Frame
 from operators.messages import Episode, Proprio, Scene
+from operators.motion.rotation import matrix_from_vector, to_relative, vector_from_matrix
 from operators.policy import Observation, Policy
-from operators.rotation import matrix_from_vector, to_relative, vector_from_matrix
 from operators.settings import Settings
+from simulation.arm import Measured, World
 from simulation.renderer import Renderer
-from simulation.world import Measured, World
-from simulation.write_board import WriteBoard
+from simulation.tasks.write_board.task import WriteBoard
 from studies.lockstep import Lockstep
 
 ROOT = Path(__file__).parents[1]

@@ -1,0 +1,141 @@
+"""The executor's decisions, cycle by cycle: receive, join, step, limit. The same live, in replay and in lockstep."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from operators.chunks.correct import Head, corrected
+from operators.messages import HORIZON, HZ, ActionChunk, Features, Proprio, Request
+from operators.motion.align import BLOCKED_M, LAG_ROWS, RESERVE_ROWS, WAYS, blocked, fit, known, resampled
+from operators.motion.join import Join
+from operators.motion.limits import Envelope, Limiter
+from operators.motion.plan import Due, Plan, RefusedChunk, hold
+from operators.motion.rotation import action_from_pose
+from operators.motion.rows import Rows, rows
+from operators.motion.smooth import STAGES, Tracker
+
+BLOCKED_CYCLES = HZ // 2  # an arm held back for so long is a fault
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """The outcome of one cycle."""
+
+    due: Due  # what the join produced, corrected where there is a head
+    action: np.ndarray  # (10,) float32 after smoothing and limits
+    clamped: int
+    plan: Plan
+    blocked: str = ""  # in the cycle from which on an arm counts as blocked, what is wrong
+
+    def told(self) -> tuple[Any, ...]:
+        """Columns of the message `Plan` behind `cycle`."""
+        plan = self.plan
+        rows = plan.executed.action, plan.planned.action, plan.owners()
+        heard = plan.asked, plan.asked_age, plan.answered, plan.answered_age
+        return plan.next_tick, self.due.state, *rows, *heard, plan.stood, plan.shift_ticks
+
+
+class Execution:
+    """One episode's plan, output stage and limits. Until the first measured pose there is nothing to command."""
+
+    def __init__(
+        self,
+        join: Join,
+        slowest: float,
+        smooth: str = STAGES[0],
+        sync_horizon: int = HORIZON,
+        envelope: Envelope | None = None,
+        head: Head | None = None,
+        align: str = WAYS[0],
+    ):
+        self._join, self._slowest, self._smooth, self._sync_horizon = join, slowest, smooth, sync_horizon
+        self._envelope, self._head, self._by_phase = envelope or Envelope(), head, align == "phase"
+        self.restart()
+
+    def restart(self) -> None:
+        """A new episode: forget the plan."""
+        self.plan: Plan | None = None
+        self._limiter: Limiter | None = None
+        self._tracker: Tracker | None = None
+        self._measured: Proprio | None = None
+        self._seen: Features | None = None
+        self._content_t0 = 0.0  # tick of the newest chunk's first row, as its content is played
+        self._blocked_cycles = 0
+
+    def seen(self, features: Features) -> None:
+        """Of the newest pictures; only a correction head looks at them."""
+        self._seen = features
+
+    def measured(self, proprio: Proprio) -> None:
+        """Hold the first pose of the episode. Later ones tell a correction head, and whether the arm follows."""
+        self._measured = proprio
+        if self.plan is None:
+            pose = action_from_pose(proprio.tcp_pose, proprio.gripper)
+            self.plan, self._limiter = (
+                hold(pose, RESERVE_ROWS if self._by_phase else 0),
+                Limiter.start(pose, self._envelope),
+            )
+            self._tracker = Tracker(pose) if self._smooth == "ruckig" else None
+
+    def requested(self, request: Request) -> None:
+        """A chunk is on its way."""
+        if self.plan is not None:
+            self.plan = self.plan.request(request.chunk_id, request.delay_cycles, request.waits)
+
+    def chunk(self, chunk: ActionChunk) -> None:
+        """Join a chunk.
+
+        Raises:
+            RefusedChunk: it was dropped; the plan is as before, but that it came.
+        """
+        if self.plan is None:
+            raise RefusedChunk("early", f"expected proprio before a chunk, got chunk {chunk.chunk_id}")
+        played, shift_ticks = self._aligned(rows(chunk.tick, chunk.action), chunk)
+        if self.plan.waits:
+            played = played.between(chunk.tick, chunk.t0 + self._sync_horizon)
+        try:
+            self.plan = self.plan.receive(played, chunk.chunk_id, self._join, chunk.t0, shift_ticks)
+        except RefusedChunk:
+            self.plan = self.plan.answer(chunk.chunk_id)
+            raise
+        self._content_t0 = chunk.t0 - shift_ticks
+
+    def cycle(self) -> Cycle | None:
+        """One period of 1/60 s."""
+        if self.plan is None or self._limiter is None:
+            return None
+        plan, due = self.plan.step(self._slowest)
+        if self._head and self._seen and self._measured and due.chunk_id >= 0:
+            ticks = due.tick, self._content_t0
+            planned = corrected(self._head, due.planned, plan.ahead(), *ticks, self._seen, self._measured)
+            due = replace(due, planned=planned)
+        wanted = self._tracker.follow(due.planned, plan.ahead()) if self._tracker else due.planned
+        self._limiter, action, clamped = self._limiter.limit(wanted)
+        self.plan = plan.sent(action)
+        return Cycle(due, action, clamped, self.plan, self._watched())
+
+    def _aligned(self, chunk: Rows, about: ActionChunk) -> tuple[Rows, float]:
+        """A chunk laid on the plan, and its shift. Nothing is shifted twice, nor where the plan says nothing of time:
+        the robot waits for the chunk, or does not follow its commands.
+        """
+        assert self.plan is not None
+        takeover = max(self.plan.next_tick, chunk.tick)
+        settled = about.aligned or not self._by_phase or self.plan.waits or self._follows_not()
+        if settled or takeover <= about.t0:
+            return chunk, about.shift_ticks
+        shift_ticks = fit(chunk, self.plan.rows, takeover).ticks
+        return resampled(chunk, shift_ticks).between(*known(chunk, shift_ticks)), shift_ticks
+
+    def _follows_not(self) -> bool:
+        if self._measured is None or self.plan is None:
+            return False
+        newest = self._measured.tick
+        return blocked(self._measured.tcp_pose[:3], self.plan.rows.between(newest - LAG_ROWS, newest))
+
+    def _watched(self) -> str:
+        """What is wrong once an arm has been blocked for BLOCKED_CYCLES, told once."""
+        self._blocked_cycles = self._blocked_cycles + 1 if self._follows_not() else 0
+        if self._blocked_cycles != BLOCKED_CYCLES:
+            return ""
+        return f"expected the arm within {1e3 * BLOCKED_M:g} mm of its last commands, it has been farther for 0.5 s"

@@ -1,0 +1,198 @@
+"""What one episode leaves behind: the same record from the live evaluator and from lockstep studies.
+
+Everything but the commands is optional: an empty array, an empty list or None says that it was not recorded.
+Times are nanoseconds of the monotonic clock, positions metres in the base frame, ticks plan time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from operators.messages import ACTION_WIDTH, Command, Proprio
+from operators.motion.rows import Rows
+
+STATES = ("playing", "waiting", "braking", "holding")
+
+
+@dataclass(frozen=True, eq=False)
+class Cycles:
+    """What the executor commanded, one entry a cycle. `tick` is the newest plan row reached, -1 before the first."""
+
+    cycle: np.ndarray  # (n,) int64
+    tick: np.ndarray  # (n,) int64
+    t_ns: np.ndarray  # (n,) int64; all the same where no clock was read
+    state: np.ndarray  # (n,) text, one of STATES
+    planned: np.ndarray  # (n, 10) float32, what the join produced
+    action: np.ndarray  # (n, 10) float32, after the limits
+    chunk_id: np.ndarray  # (n,) int64, -1 for the held pose
+    clamped: np.ndarray  # (n,) int64, bit set of the limits
+
+    def __post_init__(self) -> None:
+        for name in ("cycle", "tick", "t_ns", "chunk_id", "clamped"):
+            _settle(self, name, np.int64)
+        _settle(self, "state", "<U8")
+        _settle(self, "planned", np.float32, ACTION_WIDTH)
+        _settle(self, "action", np.float32, ACTION_WIDTH)
+        _check_equal_length(self)
+        unknown = sorted(set(self.state.tolist()) - set(STATES))
+        if unknown:
+            raise ValueError(f"expected states out of {', '.join(STATES)}, got {', '.join(unknown)}")
+
+    def __len__(self) -> int:
+        return len(self.cycle)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The robot's measured state, one entry a `proprio` message; `tick` as there: newest applied + 1."""
+
+    t_ns: np.ndarray  # (n,) int64
+    tick: np.ndarray  # (n,) int64
+    tcp_pose: np.ndarray  # (n, 6) float64, m and rotation vector
+    wrench: np.ndarray  # (n, 6) float64, N and Nm in the tool frame; +z presses the tool back
+
+    def __post_init__(self) -> None:
+        _settle(self, "t_ns", np.int64)
+        _settle(self, "tick", np.int64)
+        _settle(self, "tcp_pose", np.float64, 6)
+        _settle(self, "wrench", np.float64, 6)
+        _check_equal_length(self)
+
+    def __len__(self) -> int:
+        return len(self.tick)
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkRecord:
+    """One chunk's way from the request to its first played row; None for a station it was not seen at."""
+
+    chunk_id: int
+    t0: int  # tick of the observation
+    arrival_tick: int | None = None  # next due tick when it reached the executor: the first it could own
+    raw: Rows | None = None  # absolute rows before any refinement
+    handed: Rows | None = None  # as handed to the executor
+    request_ns: int | None = None
+    inference_start_ns: int | None = None
+    inference_end_ns: int | None = None  # with the emulated latency
+    inference_ms: float | None = None  # of computation alone
+    refine_ms: float | None = None
+    handed_ns: int | None = None
+    takeover_ns: int | None = None  # first command that played a row of it
+    expected_tick: int | None = None  # at which it would take over, as the scheduler estimated
+    exposed_ns: int | None = None  # when what it answers to was measured
+    shift_ticks: float | None = None  # by which it was shifted in time before it was joined
+
+
+class PlanTime(NamedTuple):
+    """The rows of the plan as they were passed, one a tick without a gap, before the limits."""
+
+    tick: int  # of the first
+    action: np.ndarray  # (n, 10) float32; NaN where the row is not known
+    chunk_id: np.ndarray  # (n,) int64, owner of the row; -1 where it is not known
+
+
+class PlanTimeBuilder:
+    """Collects PlanTime from the executor's plans, cycle by cycle.
+
+    Commands alone tell the rows only at full feed: where it is slower they lie between rows.
+    """
+
+    def __init__(self) -> None:
+        self._end = 0  # tick after the newest row collected
+        self._action: list[np.ndarray] = []
+        self._owner: list[int] = []
+        self.arrival_tick: dict[int, int] = {}  # chunk_id -> first tick the chunk owned when it joined
+
+    def add(self, tick: int, planned: np.ndarray, executed: Rows, owner: np.ndarray) -> None:
+        """One cycle. Cycles may be missing as long as `executed` reaches back over them.
+
+        Args:
+            tick: newest row reached by the command.
+            planned: (10,) what the join produced for it.
+            executed: the plan's rows that can no longer change.
+            owner: chunk of each executed and planned row, in this order.
+        """
+        for chunk_id, first in zip(*np.unique(owner, return_index=True), strict=True):
+            self.arrival_tick.setdefault(int(chunk_id), executed.tick + int(first))
+        for missing in range(self._end, executed.tick):
+            self._append(missing, np.full(ACTION_WIDTH, np.nan, np.float32), -1)
+        for row_tick in range(max(self._end, executed.tick), executed.end):
+            whole = row_tick == tick == executed.end - 1  # on the row itself: what was sent may stand in its place
+            row = planned if whole else executed.at(row_tick)
+            self._append(row_tick, row, int(owner[row_tick - executed.tick]))
+
+    def build(self) -> PlanTime:
+        """What was collected so far."""
+        action = np.array(self._action, np.float32).reshape(-1, ACTION_WIDTH)
+        return PlanTime(self._end - len(action), action, np.array(self._owner, np.int64))
+
+    def _append(self, tick: int, row: np.ndarray, owner: int) -> None:
+        self._action.append(np.array(row, np.float32))
+        self._owner.append(owner)
+        self._end = tick + 1
+
+
+def no_cycles() -> Cycles:
+    """A log without a command."""
+    return cycles_from_commands([])
+
+
+def not_measured() -> Measured:
+    """A log without proprioception."""
+    return measured_from_proprio([])
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeLog:
+    """One episode. `meta` holds JSON values; of these the metrics read `done_cycle`, if it is there."""
+
+    meta: dict  # name, episode, task, seed, policy, refine, join ...; done_cycle: cycle at which the task was done
+    cycles: Cycles = field(default_factory=no_cycles)
+    chunks: list[ChunkRecord] = field(default_factory=list)  # in the order of their requests
+    proprio: Measured = field(default_factory=not_measured)
+    score: dict[str, float] = field(default_factory=dict)  # the task's own judgement; `success` is 0 or 1
+    target: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the plane of the task
+    ink: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the order written
+    pen_down: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # indices into ink: a stroke begins
+    reference_rotation: np.ndarray | None = None  # (3,) rotation vector the tool should keep
+    reference: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # (n, 3) m, base frame, as the expert moves
+    faults: list[tuple[int, str, str, str]] = field(default_factory=list)  # t_ns, node, kind, detail
+    plan: PlanTime | None = None  # without it, metrics in plan time use the commands: exact only at full feed
+
+    def __post_init__(self) -> None:
+        _settle(self, "target", np.float64, 2)
+        _settle(self, "ink", np.float64, 2)
+        _settle(self, "pen_down", np.int64)
+        _settle(self, "reference", np.float64, 3)
+        if self.reference_rotation is not None:
+            _settle(self, "reference_rotation", np.float64)
+
+
+def cycles_from_commands(commands: Sequence[Command]) -> Cycles:
+    """Cycles out of received `command` messages, oldest first."""
+    names = ("cycle", "tick", "t_ns", "state", "planned", "action", "chunk_id", "clamped")
+    return Cycles(**{name: np.array([getattr(command, name) for command in commands]) for name in names})
+
+
+def measured_from_proprio(messages: Sequence[Proprio]) -> Measured:
+    """Measured out of received `proprio` messages, oldest first."""
+    names = ("t_ns", "tick", "tcp_pose", "wrench")
+    return Measured(**{name: np.array([getattr(message, name) for message in messages]) for name in names})
+
+
+def _settle(record: object, name: str, dtype: type | str, width: int | None = None) -> None:
+    """Give one field its dtype and check its shape: (n,), or (n, width)."""
+    array = np.asarray(getattr(record, name), dtype)
+    if width is not None and array.size == 0:
+        array = array.reshape(0, width)
+    if array.shape[1:] != (() if width is None else (width,)) or array.ndim == 0:
+        raise ValueError(f"expected {name} of shape {'(n,)' if width is None else f'(n, {width})'}, got {array.shape}")
+    object.__setattr__(record, name, array)
+
+
+def _check_equal_length(record: object) -> None:
+    lengths = {name: len(array) for name, array in vars(record).items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"expected arrays of one length, got {lengths}")

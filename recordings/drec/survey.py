@@ -1,0 +1,192 @@
+"""What a recording holds: topics, rates, gaps, episodes and damage, in one pass and little memory."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from operators.frame import read_frame
+from operators.messages import TOPICS, BadMessage, Episode, Proprio
+from recordings.drec.file import Damage, Message, Reader, Record, nearest
+from recordings.drec.migrations import read, state
+
+SHOWN = 1000  # problems named; more are only counted
+PLAYABLE = "proprio"
+
+
+@dataclass
+class Topic:
+    """One node's output."""
+
+    messages: int = 0
+    bytes: int = 0
+    first_s: float = 0.0  # since the recording began
+    last_s: float = 0.0
+    largest_gap_ms: float = 0.0
+    missing: int = 0  # by the sender's own numbers, from the first that was received
+    columns: str = "not ours"  # current, migrated, other, or not ours
+    rate_hz: float = 0.0
+    _seq: int | None = field(default=None, repr=False)
+
+    def add(self, at_s: float, size: int) -> None:
+        if self.messages:
+            self.largest_gap_ms = max(self.largest_gap_ms, 1e3 * (at_s - self.last_s))
+        else:
+            self.first_s = at_s
+        self.messages, self.bytes, self.last_s = self.messages + 1, self.bytes + size, at_s
+        span = self.last_s - self.first_s
+        self.rate_hz = (self.messages - 1) / span if span > 0 else 0.0
+
+    def number(self, seq: int) -> None:
+        """Count what the sender numbered and the recording lacks."""
+        if self._seq is not None and seq > self._seq:
+            self.missing += seq - self._seq - 1
+        self._seq = seq
+
+
+@dataclass
+class Survey:
+    """A recording, looked through once."""
+
+    file: str
+    start_unix_ns: int
+    complete: bool = False  # its footer was read and agrees
+    duration_s: float = 0.0
+    topics: dict[str, Topic] = field(default_factory=dict)
+    episodes: list[dict[str, Any]] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
+    problems: int = 0
+
+    def json(self) -> dict[str, Any]:
+        """Plain values, for `--json`."""
+        told = asdict(self)
+        for topic in told["topics"].values():
+            del topic["_seq"]
+        return told
+
+    def problem(self, what: str) -> None:
+        self.problems += 1
+        if len(self.damage) < SHOWN:
+            self.damage.append(what)
+
+
+def survey(reader: Reader) -> Survey:
+    """Look through a recording and check every message: Arrow data, columns, numbers, pictures."""
+    found, topics = Survey(reader.name, reader.header.start_unix_ns), dict[str, Topic]()
+    named = 0
+    for record in reader:
+        topic = topics.setdefault(record.topic, Topic())
+        topic.add(record.offset_ns / 1e9, len(record.event))
+        found.duration_s = record.offset_ns / 1e9
+        content = reader.message(record)
+        for line in reader.damage[named:]:
+            found.problem(line)
+        named = len(reader.damage)
+        if content is not None and (wrong := _look(record, content, topic, found)):
+            found.problem(str(Damage(reader.name, record.position, f"{record.topic}: {wrong}")))
+    for line in reader.damage[named:]:
+        found.problem(line)
+    found.complete, found.topics = reader.complete, dict(sorted(topics.items()))
+    return found
+
+
+def losses(reader: Reader, settled_s: float) -> tuple[int, int, int]:
+    """Messages of a recording, and how many the senders numbered and it lacks: before and after `settled_s`.
+
+    A sender's messages are counted from the first that was received.
+    """
+    newest: dict[str, int] = {}
+    messages, lacking = 0, [0, 0]
+    for record in reader:
+        messages += 1
+        content = reader.message(record)
+        seq = None if content is None else sequence(content)
+        if seq is None:
+            continue
+        before = newest.get(record.topic, seq - 1)
+        lacking[record.offset_ns > settled_s * 1e9] += max(seq - before - 1, 0)
+        newest[record.topic] = seq
+    return messages, lacking[0], lacking[1]
+
+
+def playable(found: Survey) -> str:
+    """Why a recording cannot take the place of robot and cameras, or nothing."""
+    outputs = sorted({topic.split("/", 1)[1] for topic in found.topics})
+    if PLAYABLE not in outputs:
+        return f"for playback expected proprio, got {nearest(PLAYABLE, outputs)}"
+    return ""
+
+
+def choose(asked: Iterable[str], known: Iterable[str]) -> set[str]:
+    """Topics by `node/output` or by output alone.
+
+    Raises:
+        ValueError: one that is not there; all that are, and the nearest.
+    """
+    known, chosen = list(known), set[str]()
+    for name in asked:
+        found = {topic for topic in known if name in (topic, topic.split("/", 1)[1])}
+        if not found:
+            raise ValueError(f"expected a topic of the recording, got {name!r}; there are {nearest(name, known)}")
+        chosen |= found
+    return chosen
+
+
+def _look(record: Record, content: Message, topic: Topic, found: Survey) -> str:
+    """Number and check one message; what is wrong with it."""
+    seq = sequence(content)
+    if seq is not None:
+        topic.number(seq)
+    try:
+        if record.output.startswith("frame_"):
+            topic.columns = "current"
+            episode = content.metadata.get("episode")
+            read_frame(content.array, content.metadata, episode if isinstance(episode, int) else -1)
+        elif record.output in TOPICS:
+            topic.columns = state(record.output, content.array)
+            message = read(TOPICS[record.output].message, record.output, content.array)
+            if isinstance(message, Episode):
+                _episode(message, topic, found)
+    except BadMessage as error:
+        return str(error)
+    return ""
+
+
+def sequence(content: Message) -> int | None:
+    """The sender's number of a message, where it numbers."""
+    seq = content.metadata.get("seq")
+    kind = content.array.type
+    if seq is None and getattr(kind, "num_fields", 0) and kind.field(0).name == "seq" and len(content.array):
+        seq = content.array.field(0)[0].as_py()
+    return int(seq) if isinstance(seq, int | np.integer) else None
+
+
+def _episode(message: Episode, topic: Topic, found: Survey) -> None:
+    """Episodes in the order in which they began; a start is sent again until it was heard."""
+    about = {"episode": message.episode, "seed": message.seed, "task": message.task, "reason": ""}
+    if message.phase == "start" and message.episode not in [told["episode"] for told in found.episodes]:
+        found.episodes.append({**about, "start_s": round(topic.last_s, 3)})
+    elif message.phase == "end":
+        for told in found.episodes:
+            if told["episode"] == message.episode:
+                told["reason"] = message.reason
+
+
+def pictures_to_play(reader: Reader) -> set[str]:
+    """The outputs of a recording that hold pictures, once it is sure that the rest can be played.
+
+    Raises:
+        Damage: there is no proprio, or it is of columns that are not known.
+    """
+    outputs = set()
+    for record in reader:
+        outputs.add(record.output)
+        content = reader.message(record) if record.output == PLAYABLE else None
+        try:
+            _ = content and read(Proprio, PLAYABLE, content.array)
+        except BadMessage as error:
+            raise Damage(reader.name, record.position, f"{record.topic}: {error}") from None
+    if PLAYABLE not in outputs:
+        raise Damage(reader.name, 0, f"expected {PLAYABLE}, got {nearest(PLAYABLE, sorted(outputs))}")
+    return {output for output in outputs if output.startswith("frame_")}
