@@ -104,7 +104,7 @@ class Journal:
         scene, score = self._scene, self.score
         nothing, arrived = np.zeros((0, 2), np.float32), self._plan_time.arrival_tick
         return EpisodeLog(
-            meta={**self.about, "episode": self.start.episode, "seed": self.start.seed, "targets": self.start.targets},
+            meta={**self.about, "episode": self.start.episode, "seed": self.start.seed, "variant": self.start.variant},
             cycles=cycles_from_commands(self._commands),
             chunks=[replace(c, arrival_tick=arrived.get(c.chunk_id)) for c in self._chunks.values()],
             plan=self._plan_time.build(),
@@ -112,9 +112,9 @@ class Journal:
             proprio=measured_from_proprio(self._proprio),
             score=dict(zip(score.name, map(float, score.value), strict=True)) if score else {},
             faults=self.faults,
-            target=scene.target if scene else nothing,
-            ink=scene.ink if scene else nothing,
-            pen_down=scene.pen_down if scene else np.zeros(0, np.int64),
+            goal=scene.goal if scene else nothing,
+            marks=scene.marks if scene else nothing,
+            begins=scene.begins if scene else np.zeros(0, np.int64),
         )
 
     def _reference(self) -> dict[str, np.ndarray]:
@@ -123,7 +123,7 @@ class Journal:
             return {}
         from simulation.tasks import make_task  # only where there is a simulation
 
-        task = make_task(self.start.task, self.start.seed, self.start.targets)
+        task = make_task(self.start.task, self.start.seed, self.start.variant)
         return {"reference_rotation": task.reference_rotation, "reference": task.reference_path}
 
     def _command(self, message: Command) -> None:

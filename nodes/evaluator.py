@@ -81,7 +81,7 @@ class Session:
         self.wire, self.config, self.number = wire, config, number
         self.seed = config.seed + number
         wire.edge.episode = number
-        start = Episode(0, number, 0, "start", self.seed, config.task, config.targets, "", False)
+        start = Episode(0, number, 0, "start", self.seed, config.task, config.variant, "", False)
         self.journal = Journal(start, {**about, "name": f"episode_{number}"}, config.clock)
         self.video = Video(out / f"episode_{number}.mp4")
 
@@ -120,7 +120,7 @@ class Session:
         return "stopped"
 
     def _tell(self, phase: str, reason: str, last: bool) -> None:
-        task = self.config.task, self.config.targets
+        task = self.config.task, self.config.variant
         self.wire.send("episode", phase, self.seed, *task, reason, last)
 
 

@@ -15,7 +15,8 @@ from dora import Node
 
 from nodes._wire import ROOT, Wire, settings
 from operators.actors.seen import FRESH_NS
-from operators.messages import HZ, ActionChunk, Episode, Fault, Plan, Proprio, Request, pack
+from operators.messages import HZ, ActionChunk, Episode, Fault, Plan, Proprio, Request
+from operators.schema import pack
 from operators.settings import Settings
 from recordings.drec.file import Damage, Message, Reader
 from recordings.drec.migrations import read

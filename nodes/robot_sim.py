@@ -31,7 +31,7 @@ class Robot:
         if isinstance(message, Command):
             self.commands.append(message)
         elif isinstance(message, Episode) and message.phase == "start":
-            self.task = make_task(message.task, message.seed, message.targets)
+            self.task = make_task(message.task, message.seed, message.variant)
             self.judge = self.task.judge()
             self.measured = self.world.reset(self.task)
             self.held = action_from_pose(self.measured.tcp_pose, self.measured.gripper)

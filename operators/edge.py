@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from operators.frame import Frame, read_frame
-from operators.messages import TOPICS, BadMessage, Episode, pack, unpack
+from operators.messages import TOPICS, Episode
+from operators.schema import BadMessage, pack, unpack
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from operators.messages import BadMessage
+from operators.schema import BadMessage
 
 KEYS = ("width", "height", "seq", "episode", "tick", "t_ns")
 

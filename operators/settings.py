@@ -26,7 +26,7 @@ class Settings:
     """One field a variable; the variable's name is the field's in capitals."""
 
     task: str = _variable("write_board", "robot, policy, evaluator", "what is to be done", ("write_board",))
-    targets: str = _variable(
+    variant: str = _variable(
         "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
     )
     policy: str = _variable("dp_latent60", "policy, executor", "who predicts chunks", POLICIES)

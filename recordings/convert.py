@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from operators.frame import Frame, frame_metadata
-from operators.messages import HORIZON, HZ, Command, pack
+from operators.messages import HORIZON, HZ, Command
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows
+from operators.schema import pack
 from recordings.dataset.features import LAGS, TASK_TEXTS, features
 from recordings.dataset.play import demonstrations as played
 from recordings.dataset.reader import CAMERA, Dataset, Feature, feature

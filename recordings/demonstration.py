@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from operators.frame import Frame, read_frame
-from operators.messages import ACTION_WIDTH, BadMessage, Command, Episode, Plan, Proprio
+from operators.messages import Command, Episode, Plan, Proprio
 from operators.motion.rows import Rows
+from operators.schema import ACTION_WIDTH, BadMessage
 from recordings.drec.file import Damage, Message, Reader, nearest
 from recordings.drec.migrations import read
 from recordings.drec.trim import episode_of

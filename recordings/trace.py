@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, Measured, PlanTime
-from operators.messages import ACTION_WIDTH
 from operators.motion.rows import Rows
+from operators.schema import ACTION_WIDTH
 
 _action = pa.list_(pa.float32(), ACTION_WIDTH)
 _vector6 = pa.list_(pa.float64(), 6)
@@ -62,9 +62,9 @@ TASK = pa.schema(
         "meta": pa.string(),  # JSON
         "score_name": pa.list_(pa.string()),
         "score_value": pa.list_(pa.float64()),
-        "target": _points,
-        "ink": _points,
-        "pen_down": pa.list_(pa.int64()),
+        "goal": _points,
+        "marks": _points,
+        "begins": pa.list_(pa.int64()),
         "reference_rotation": pa.list_(pa.float64()),
         "reference": pa.list_(pa.list_(pa.float64(), 3)),
         "fault_t_ns": pa.list_(pa.int64()),
@@ -161,9 +161,9 @@ def _task_record(log: EpisodeLog) -> dict[str, Any]:
         "meta": json.dumps(log.meta),
         "score_name": list(log.score),
         "score_value": list(log.score.values()),
-        "target": list(log.target),
-        "ink": list(log.ink),
-        "pen_down": log.pen_down,
+        "goal": list(log.goal),
+        "marks": list(log.marks),
+        "begins": log.begins,
         "reference_rotation": log.reference_rotation,
         "reference": list(log.reference),
         **dict(zip(("fault_t_ns", "fault_node", "fault_kind", "fault_detail"), faults, strict=True)),
@@ -229,9 +229,9 @@ def _task(path: Path, record: dict[str, Any]) -> dict[str, Any]:
         return {
             "meta": json.loads(record["meta"]),
             "score": dict(zip(record["score_name"], record["score_value"], strict=True)),
-            "target": np.array(record["target"]).reshape(-1, 2),
-            "ink": np.array(record["ink"]).reshape(-1, 2),
-            "pen_down": np.array(record["pen_down"], np.int64),
+            "goal": np.array(record["goal"]).reshape(-1, 2),
+            "marks": np.array(record["marks"]).reshape(-1, 2),
+            "begins": np.array(record["begins"], np.int64),
             "reference_rotation": None if reference is None else np.array(reference),
             "reference": np.array(record["reference"]).reshape(-1, 3),
             "faults": list(zip(*(record[f"fault_{part}"] for part in ("t_ns", "node", "kind", "detail")), strict=True)),

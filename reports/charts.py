@@ -70,12 +70,12 @@ STYLE: dict[Any, Any] = {
 def stroke_chart(log: EpisodeLog) -> str:
     """What was written over what should be."""
     figure, axes = _figure(5.4, 4.0)
-    if len(log.target):
-        axes.plot(*(1e3 * log.target.T), color=SKY, linewidth=6, solid_capstyle="round", label="target")
+    if len(log.goal):
+        axes.plot(*(1e3 * log.goal.T), color=SKY, linewidth=6, solid_capstyle="round", label="target")
     for i, stroke in enumerate(_strokes(log)):
         axes.plot(*(1e3 * stroke.T), color=INK, linewidth=1.4, label=None if i else "ink")
-    if len(log.ink) and len(log.target):
-        far = log.ink[distance_mm(log.ink, log.target) > FAR_MM]
+    if len(log.marks) and len(log.goal):
+        far = log.marks[distance_mm(log.marks, log.goal) > FAR_MM]
         if len(far):
             label = f"farther than {FAR_MM:g} mm"
             axes.plot(*(1e3 * far.T), ".", color=RED, markersize=3, rasterized=len(far) > 2000, label=label)
@@ -215,7 +215,7 @@ def _svg(figure: Figure, title: str) -> str:
 
 
 def _strokes(log: EpisodeLog) -> list[np.ndarray]:
-    return [stroke for stroke in np.split(log.ink, log.pen_down[log.pen_down > 0]) if len(stroke)]
+    return [stroke for stroke in np.split(log.marks, log.begins[log.begins > 0]) if len(stroke)]
 
 
 def _shade_stops(axes: Axes, time: np.ndarray, cycles: Cycles) -> None:

@@ -121,7 +121,7 @@ def _episode(log: EpisodeLog, metrics: dict[str, float], opened: bool) -> str:
     line = f"{name_of(log)} <small>{seconds}, deviation {number(metrics['deviation_mm'])} mm, "
     line += f"velocity jump {number(metrics['velocity_jump'])} mm/tick, faults {len(log.faults)}</small>"
     drawn = [
-        _card("Written stroke", "ink over the target", stroke_chart(log)) if len(log.ink) or len(log.target) else "",
+        _card("Written stroke", "ink over the target", stroke_chart(log)) if len(log.marks) or len(log.goal) else "",
         _card("Timing of each chunk", _chunk_note(log), chunk_chart(log)) if _timed(log) else "",
     ]
     legend = (

@@ -19,7 +19,7 @@ class ExpertPolicy:
 
     def start(self, episode: Episode) -> None:
         self._episode = episode
-        self._task = make_task(episode.task, episode.seed, episode.targets)
+        self._task = make_task(episode.task, episode.seed, episode.variant)
 
     def predict(self, observation: Observation) -> Prediction:
         proprio = observation.proprio

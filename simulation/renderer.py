@@ -50,8 +50,8 @@ class Renderer:
         self._context.make_current()  # there may be other renderers in this process
         data = self._data
         data.qpos[:] = scene.qpos
-        data.mocap_pos[0] = scene.board_pose[:3]
-        data.mocap_quat[0] = quaternion_from_matrix(matrix_from_vector(scene.board_pose[3:]))
+        data.mocap_pos[0] = scene.piece_pose[:3]
+        data.mocap_quat[0] = quaternion_from_matrix(matrix_from_vector(scene.piece_pose[3:]))
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_camlight(self._model, data)
         if self._board.paint(scene):
@@ -82,14 +82,14 @@ class BoardTexture:
         """Bring the picture up to date with a scene -> whether it changed."""
         fresh = (
             scene.episode != self._episode
-            or len(scene.ink) < self._drawn
-            or not np.array_equal(scene.target, self._target)
+            or len(scene.marks) < self._drawn
+            or not np.array_equal(scene.goal, self._target)
         )
         if fresh:
             self._pixels[:] = _PAPER
-            self._line(scene.target, _TARGET, TARGET_WIDTH)
-            self._episode, self._target, self._drawn = scene.episode, np.array(scene.target), 0
-        return self._continue(scene.ink, scene.pen_down) or fresh
+            self._line(scene.goal, _TARGET, TARGET_WIDTH)
+            self._episode, self._target, self._drawn = scene.episode, np.array(scene.goal), 0
+        return self._continue(scene.marks, scene.begins) or fresh
 
     def _continue(self, ink: np.ndarray, pen_down: np.ndarray) -> bool:
         """Draw the ink that is new, joined to what is there unless the pen was down anew."""

@@ -18,12 +18,13 @@ from rich.table import Table
 
 from operators.chunks.codec import DctCodec, reconstruct
 from operators.chunks.refine import refine
-from operators.messages import HORIZON, Plan, pack, unpack
+from operators.messages import HORIZON, Plan
 from operators.motion.join import newest
 from operators.motion.limits import Envelope, Limiter
 from operators.motion.plan import hold
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows, rows
+from operators.schema import pack, unpack
 from recordings.drec.file import Reader
 from recordings.drec.survey import losses
 from studies.running import run_graph

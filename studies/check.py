@@ -30,7 +30,7 @@ class Check:
         config = parse({**resolved(graph.get("env") or {}, os.environ), **os.environ})
         if config.policy == "replay" and not Path(f"{config.replay}_task.parquet").is_file():
             raise ValueError(f"REPLAY: expected a trace such as out/trace/episode_0, got {config.replay!r}")
-        if config.targets == "lasa":
+        if config.variant == "lasa":
             from simulation.tasks.write_board.strokes import lasa_stroke
 
             lasa_stroke(config.seed)

@@ -40,7 +40,7 @@ class Collect:
     seed: int = 0
     """Of the first episode; the next has the next. Below 10000: higher ones tune and evaluate."""
     out: Path = Path("datasets/write_board")
-    targets: str = "random"
+    variant: str = "random"
     policy: str = "expert"
     """Who moves the arm: expert, or a learned policy, and the expert labels the states that it gets into."""
     fps: int = 10
@@ -108,12 +108,12 @@ def record(job: Job) -> Prepared:
     options = job.options
     every = HZ // options.fps
     if options.policy == "expert":
-        task = make_task(options.task, job.seed, options.targets)
+        task = make_task(options.task, job.seed, options.variant)
         disturbances = Disturbances(options.recovery, options.drift, options.pause)
         played = Demonstration(task, disturbances, every, *_rig(options.render), options.image)
     else:
         played = Driven(
-            job.seed, _driven(options.policy, options.task, options.targets, options.render), every, options.image
+            job.seed, _driven(options.policy, options.task, options.variant, options.render), every, options.image
         )
     played.play(options.ticks)
     about, notes = {"seed": job.seed, **played.result()}, played.notes
@@ -133,7 +133,7 @@ def _check(options: Collect) -> None:
     for name in ("recovery", "drift", "pause"):
         if not 0 <= getattr(options, name) <= 1:
             raise ValueError(f"--{name}: expected a share from 0 to 1, got {getattr(options, name)}")
-    make_task(options.task, options.seed, options.targets)
+    make_task(options.task, options.seed, options.variant)
     if options.policy != "expert" and not policy_class(options.policy).cameras:
         raise ValueError(f"--policy: expected expert or a policy that goes by pictures, got {options.policy}")
 
@@ -141,7 +141,7 @@ def _check(options: Collect) -> None:
 def _same_settings(options: Collect) -> None:
     """Refuse to mix episodes collected with different settings."""
     path = options.out / "meta" / "collect.json"
-    decisive = ("task", "targets", "policy", "fps", "image", "render", "recovery", "drift", "pause", "ticks")
+    decisive = ("task", "variant", "policy", "fps", "image", "render", "recovery", "drift", "pause", "ticks")
     mine = {name: value for name, value in asdict(options).items() if name in decisive}
     if not path.exists():
         path.write_text(json.dumps(mine, indent=1))
@@ -183,9 +183,9 @@ def _rig(render: int) -> tuple[World, Renderer]:
 
 
 @cache
-def _driven(policy: str, task: str, targets: str, render: int) -> dict[str, Lockstep]:
+def _driven(policy: str, task: str, variant: str, render: int) -> dict[str, Lockstep]:
     """The same where a policy moves the arm."""
-    config = Settings(policy=policy, task=task, targets=targets, image_width=render, image_height=render)
+    config = Settings(policy=policy, task=task, variant=variant, image_width=render, image_height=render)
     return {mode: Lockstep(config, mode) for mode in ("sync", "async_rtr")}
 
 

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.messages import ACTION_WIDTH, HZ
+from operators.messages import HZ
 from operators.motion.rotation import matrix_from_vector
+from operators.schema import ACTION_WIDTH
 from simulation.arm import LONGEST_PUSH, World
 from simulation.renderer import Renderer
 from simulation.tasks.write_board.task import WriteBoard

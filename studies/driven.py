@@ -35,7 +35,7 @@ class Driven:
         self._delay = int(rng.integers(*DELAYS))
         self._seed, self._every = seed, every
         config = self._rig.config
-        self._task = make_task(config.task, seed, config.targets)
+        self._task = make_task(config.task, seed, config.variant)
         assert self._rig.renderer is not None  # a learned policy looks
         self.notes = Notes(self._task, self._rig.world, self._rig.renderer, image)
         self._seen: Proprio | None = None

@@ -44,7 +44,7 @@ class Evaluate:
     episodes: int = 50
     seed: int = EVALUATION_SEEDS
     """Of the first episode; the next has the next."""
-    targets: str = "random"
+    variant: str = "random"
     sight: Literal["true", "black", "other_episode", "other_target"] = "true"
     """What the policy's pictures show; other_target: another stroke is painted, and judged."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
@@ -82,7 +82,7 @@ def evaluate(options: Evaluate) -> dict[str, dict]:
     Raises:
         ValueError: an option that is none.
     """
-    names = {"TASK": options.task, "POLICY": options.policy, "TARGETS": options.targets}
+    names = {"TASK": options.task, "POLICY": options.policy, "VARIANT": options.variant}
     config = graph_settings(options.mode, {**os.environ, **names})
     delay_cycles(options.delay, 0, 0, 0)
     jobs = [

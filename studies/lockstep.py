@@ -92,11 +92,11 @@ class _Episode:
         config = rig.config
         self.rig, self.delay, self.seed, self.listen = rig, delay, seed, listen
         self.number = number
-        self.episode = Episode(0, number, 0, "start", seed, config.task, config.targets, "", False)
-        self.task = make_task(config.task, seed, config.targets)
+        self.episode = Episode(0, number, 0, "start", seed, config.task, config.variant, "", False)
+        self.task = make_task(config.task, seed, config.variant)
         if rig.sight == "other_target":
-            self.task = WriteBoard(seed, config.targets, painted(seed, config.targets))
-        self.sight = make_sight(rig.sight, seed, config.targets)
+            self.task = WriteBoard(seed, config.variant, painted(seed, config.variant))
+        self.sight = make_sight(rig.sight, seed, config.variant)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
         join = JOINS[config.join]
@@ -126,7 +126,7 @@ class _Episode:
         about = {"name": f"episode_{self.number}", "episode": self.number, "seed": self.seed, "mode": self.rig.mode}
         settings = {
             name: getattr(config, name)
-            for name in ("task", "targets", "policy", "codec", "refine", "margin", "join", "align", "smooth", "guide")
+            for name in ("task", "variant", "policy", "codec", "refine", "margin", "join", "align", "smooth", "guide")
         }
         return EpisodeLog(
             meta={**about, **settings, "noise": config.noise, "execution_horizon": config.execution_horizon},
@@ -134,9 +134,9 @@ class _Episode:
             chunks=self.chunks,
             proprio=measured_from_proprio(self.proprio),
             score=self.judge.result(),
-            target=self.task.target,
-            ink=world.ink,
-            pen_down=np.array(world.pen_down, np.int64),
+            goal=self.task.target,
+            marks=world.ink,
+            begins=np.array(world.pen_down, np.int64),
             reference_rotation=self.task.reference_rotation,
             reference=self.task.reference_path,
             faults=self.faults,

@@ -39,8 +39,8 @@ class Black:
 class OtherEpisode:
     """Another board on which the expert writes another stroke, undisturbed."""
 
-    def __init__(self, seed: int, targets: str):
-        self._task, self._world = WriteBoard(seed + OTHER, targets), World()
+    def __init__(self, seed: int, variant: str):
+        self._task, self._world = WriteBoard(seed + OTHER, variant), World()
         self._measured, self._tick = self._world.reset(self._task), 0
 
     def scene(self, true: Scene) -> Scene | None:
@@ -54,7 +54,7 @@ class OtherEpisode:
         return Scene(*true[:4], self._world.qpos, self._task.board_pose, self._task.target, *ink)
 
 
-def make_sight(name: str, seed: int, targets: str) -> Sight:
+def make_sight(name: str, seed: int, variant: str) -> Sight:
     """One of SIGHTS for an episode; other_target is a true sight of another task (`painted`).
 
     Raises:
@@ -64,14 +64,14 @@ def make_sight(name: str, seed: int, targets: str) -> Sight:
         raise ValueError(f"--sight: expected one of {', '.join(SIGHTS)}, got {name}")
     if name == "black":
         return Black()
-    return OtherEpisode(seed, targets) if name == "other_episode" else TrueSight()
+    return OtherEpisode(seed, variant) if name == "other_episode" else TrueSight()
 
 
-def painted(seed: int, targets: str) -> np.ndarray:
+def painted(seed: int, variant: str) -> np.ndarray:
     """Another stroke that begins where the seed's does and fits on the board, (n, 2): for the same arm and board."""
-    start = stroke(targets, seed)[0]
+    start = stroke(variant, seed)[0]
     for other in range(seed + OTHER, seed + 2 * OTHER):
-        moved = stroke(targets, other)
+        moved = stroke(variant, other)
         moved = (moved - moved[0] + start).astype(np.float32)
         if np.abs(moved).max() <= REACH:
             return moved

@@ -34,7 +34,7 @@ class Video:
     delay: str = "8"
     """Ticks from the exposure of the picture to the takeover: a number, or lognormal:8, spikes:8, outage:8."""
     seed: int = 20_000
-    targets: str = "random"
+    variant: str = "random"
 
     def run(self) -> None:
         unknown = set(self.modes) - NAMES.keys()
@@ -43,7 +43,7 @@ class Video:
         if self.out.suffix != ".webm":
             raise ValueError(f"--out: expected a file .webm, got {self.out}")
         delay_cycles(self.delay, 0, 0, 0)
-        environ = {**os.environ, "POLICY": self.policy, "TARGETS": self.targets}
+        environ = {**os.environ, "POLICY": self.policy, "VARIANT": self.variant}
         configs = {mode: graph_settings(mode, environ) for mode in self.modes}
         films = [film(configs[mode], mode, self.delay, self.seed) for mode in track(self.modes, "episodes")]
         self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ class Video:
 def film(config: Settings, mode: str, delay: str, seed: int) -> list[np.ndarray]:
     """One episode's pictures, one each EVERY cycles: front view above wrist view, (h, WIDTH, 3) uint8 BGR."""
     rig, draw, tally = Lockstep(config, mode), Renderer(WIDTH, HEIGHT), Tally()
-    task = make_task(config.task, seed, config.targets)
+    task = make_task(config.task, seed, config.variant)
     pictures: list[np.ndarray] = []
 
     def listen(topic: str, message: tuple) -> None:

@@ -21,8 +21,9 @@ from models.registry import make_codec, make_policy
 from nodes import camera_sim, decoder, evaluator, executor, policy, robot_sim, scheduler
 from operators.chunks.decode import Decoding
 from operators.decoder_op import Operator as DecoderOperator
-from operators.messages import TOPICS, Scene, Score, pack, schema, unpack
+from operators.messages import TOPICS, Scene, Score
 from operators.scheduler_op import Operator as SchedulerOperator
+from operators.schema import pack, schema, unpack
 from operators.settings import Settings
 from recordings.drec.file import Message, Reader
 from recordings.drec.migrations import migrated

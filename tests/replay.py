@@ -8,7 +8,8 @@ import pyarrow as pa
 from dora.testing import MockNode
 
 from operators.frame import frame_metadata
-from operators.messages import TOPICS, pack, unpack
+from operators.messages import TOPICS
+from operators.schema import pack, unpack
 from operators.settings import Settings
 from studies.lockstep import Lockstep
 

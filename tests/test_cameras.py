@@ -8,8 +8,8 @@ from nodes import camera_sim
 from operators.actors.seen import Seen
 from operators.edge import Edge
 from operators.frame import Frame, frame_metadata, read_frame
-from operators.messages import BadMessage, pack
 from operators.policy import state_in_pictures
+from operators.schema import BadMessage, pack
 from operators.settings import Settings
 from tests.replay import episode_messages, replay_node, told
 from tests.test_robot import SEED, start

@@ -127,7 +127,7 @@ def test_where_a_policy_moves_the_arm_the_expert_labels_its_states(tmp_path):
         ({"pause": 2}, "--pause: expected a share"),
         ({"task": "juggle"}, "expected a task of write_board"),
         ({"policy": "replay"}, "--policy: expected expert or a policy that goes by pictures, got replay"),
-        ({"targets": "none"}, "expected targets of"),
+        ({"variant": "none"}, "expected a variant of"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_written(tmp_path, changes, message):

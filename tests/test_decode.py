@@ -9,9 +9,10 @@ from operators.chunks.codec import DctCodec, reconstruct
 from operators.chunks.decode import Decoded, Decoding, UnfitChunk, decode, interpolate
 from operators.chunks.refine import HANDOVER, LateChunk, refine
 from operators.edge import Edge
-from operators.messages import ActionChunk, Chunk, Episode, Plan, pack, unpack
+from operators.messages import ActionChunk, Chunk, Episode, Plan
 from operators.motion.rotation import action_from_pose, angle_between, orthonormal_6d, to_relative
 from operators.motion.rows import Rows, rows
+from operators.schema import pack, unpack
 from operators.settings import Settings
 
 CODEC = DctCodec()

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 
 from operators.frame import frame_metadata
-from operators.messages import ChunkDone, pack, unpack
+from operators.messages import ChunkDone
+from operators.schema import pack, unpack
 from recordings.drec.file import END, Damage, Reader, Record, Writer, decode, encode, nearest, pack_frame
 
 # One message of each of three kinds, as `dora record --proxy` of dora 1.1.0 wrote them (zlib, base 85).

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from operators.edge import Edge
 from operators.frame import KEYS, Frame, frame_metadata
-from operators.messages import ChunkDone, Episode, Fault, Request, pack, unpack
+from operators.messages import ChunkDone, Episode, Fault, Request
+from operators.schema import pack, unpack
 
 TOPICS = {"request": Request, "chunk_done": ChunkDone, "episode": Episode, "front": Frame}
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from nodes import dora_record_node, dora_replay_node, playback, recorder
-from operators.messages import TOPICS, Episode, Plan, Proprio, pack, unpack
+from operators.messages import TOPICS, Episode, Plan, Proprio
+from operators.schema import pack, unpack
 from recordings.drec.file import Message, Reader
 from tests import golden
 from tests.boot import FAR_NS, JUST_STARTED_NS, earliest_ns, moved

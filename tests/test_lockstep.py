@@ -26,7 +26,7 @@ def raw(chunk):
 
 def test_same_seed_same_bits():
     left, right = played("async_rtr"), played("async_rtr")
-    assert np.array_equal(left.cycles.action, right.cycles.action) and np.array_equal(left.ink, right.ink)
+    assert np.array_equal(left.cycles.action, right.cycles.action) and np.array_equal(left.marks, right.marks)
 
 
 def test_naive_and_rtr_see_the_same_chunks_up_to_the_first_switch():

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.messages import TOPICS, BadMessage, Fault, Plan, Proprio, Request, Score, Stats, pack, schema, unpack
+from operators.messages import TOPICS, Fault, Plan, Proprio, Request, Score, Stats
+from operators.schema import BadMessage, pack, schema, unpack
 
 DRAW = np.random.default_rng(3)
 TEXTS = st.sampled_from(["", "naive → 12 µm", "two\nlines", "\0", "long " * 999])

@@ -285,7 +285,7 @@ def test_closed_loop_deviation():
     ink = np.array([[0.005, 0.002], [0.013, 0.005], [-0.003, -0.004]])  # 2, 3 and 5 mm away
     assert distance_mm(ink, target) == pytest.approx([2, 3, 5])
     assert distance_mm(ink[:1], target[:1]) == pytest.approx([np.hypot(5, 2)])
-    found = episode_metrics(log_of(no_cycles(), ink=ink, target=target, score={"success": 0.0}))
+    found = episode_metrics(log_of(no_cycles(), marks=ink, goal=target, score={"success": 0.0}))
     assert found["deviation_mm"] == pytest.approx(10 / 3) and found["success"] == 0
     assert found["deviation_p95_mm"] == pytest.approx(np.percentile([2, 3, 5], 95))
 

@@ -27,8 +27,9 @@ from models.training.vae import TrainVae, reconstruction, turned
 from models.training.vision import TrainVision
 from operators.chunks.codec import TIME_FACTOR
 from operators.chunks.correct import Head, corrected
-from operators.messages import ACTION_WIDTH, HORIZON, Features, Proprio
+from operators.messages import HORIZON, Features, Proprio
 from operators.motion.rotation import angle_between, is_orthonormal, to_absolute, to_relative, vector_from_matrix
+from operators.schema import ACTION_WIDTH
 from simulation.tasks.write_board.task import SERVO_LAG, WriteBoard
 from studies.collect import Collect
 

@@ -26,7 +26,7 @@ import operators.motion.plan
 import operators.policy
 import simulation.arm
 import simulation.expert_policy
-from operators import messages
+from operators import messages, schema
 from operators.measure.log import PlanTimeBuilder
 from operators.motion.rows import Rows
 from tests import golden
@@ -139,7 +139,7 @@ MUTANTS = {
     "frame.metadata": Mutant(nodes._wire, "frame_metadata", (shown_late,), "camera_front"),
     "kinematics.inverse": Mutant(simulation.arm, "inverse", (turned,), "robot_sim"),
     "limits.limit": Mutant(operators.actors.executing.Limiter, "limit", (of(1, turned),), "executor"),
-    "messages.read": Mutant(messages, "_value", (misread, miscounted), "decoder"),
+    "schema.read": Mutant(schema, "_value", (misread, miscounted), "decoder"),
     "metrics.jitter": Mutant(operators.measure.metrics, "jitter_ms", (lambda late: -late,), "evaluator"),
     "metrics.overlap": Mutant(operators.measure.metrics, "overlap_difference_mm", (turned,), "evaluator"),
     "plan.step": Mutant(operators.motion.plan.Plan, "_at", (of(0, turned),), "executor"),
@@ -159,6 +159,7 @@ ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the te
     "correct": ("no process of the golden recording has the edge `features`", "test_correct.py"),
     "intervals": ("they are of several episodes, the golden recording has one", "test_metrics.py"),
     "open_loop": ("no process uses it, only a study", "test_open_loop.py"),
+    "messages": ("it only names columns: what a process makes of them is replayed", "test_messages.py"),
     "latency": ("it says how long a process waits, which is no message", "test_latency_and_noise.py"),
     "settings": ("it reads the environment before a process hears anything", "test_settings.py"),
     "shifts": ("no process uses it, only a study", "test_shifts.py"),

@@ -11,7 +11,7 @@ import pytest
 
 from nodes import dora_record_node, dora_replay_node, playback, recorder
 from nodes._recording import Recording
-from operators.messages import pack
+from operators.schema import pack
 from operators.settings import Settings
 from recordings.drec.file import Damage, Reader, Writer, encode
 from recordings.drec.survey import pictures_to_play, survey

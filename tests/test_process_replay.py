@@ -9,8 +9,9 @@ from models.registry import make_codec, make_policy
 from nodes import decoder, executor, policy, scheduler
 from operators.chunks.decode import Decoding
 from operators.decoder_op import Operator as DecoderOperator
-from operators.messages import Fault, pack
+from operators.messages import Fault
 from operators.scheduler_op import Operator as SchedulerOperator
+from operators.schema import pack
 from operators.settings import Settings
 from tests.replay import EXPERT, Mock, assert_same, episode_messages, events, replay_node, sent, told
 

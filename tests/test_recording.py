@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from operators.frame import frame_metadata
-from operators.messages import TOPICS, Proprio, pack, unpack
+from operators.messages import TOPICS, Proprio
+from operators.schema import pack, unpack
 from recordings.convert import from_dataset, to_dataset
 from recordings.dataset.reader import Dataset
 from recordings.demonstration import demonstrations

@@ -5,8 +5,9 @@ import pytest
 
 from nodes._wire import Wire
 from nodes.robot_sim import INPUTS, WATCHDOG_CYCLES, Robot
-from operators.messages import Command, Episode, pack
+from operators.messages import Command, Episode
 from operators.motion.rotation import action_from_pose
+from operators.schema import pack
 from simulation.tasks import make_task
 from tests.replay import replay_node, sent
 

@@ -15,7 +15,7 @@ from simulation.arm import TCP, Measured, World
 from simulation.renderer import NoGraphics, Renderer
 from simulation.tasks import make_task
 from simulation.tasks.write_board import strokes
-from simulation.tasks.write_board.strokes import REACH, TARGETS, lasa_stroke, random_stroke
+from simulation.tasks.write_board.strokes import REACH, VARIANTS, lasa_stroke, random_stroke
 from simulation.tasks.write_board.task import SERVO_LAG, WriteBoard
 
 SEED = 10_001
@@ -100,10 +100,10 @@ def test_the_servo_lags_every_direction_alike(world):
 
 
 @pytest.mark.parametrize(
-    ("targets", "seed"), [("random", 20_000), ("random", 20_001), ("random", 20_002), ("lasa", 20_000)]
+    ("variant", "seed"), [("random", 20_000), ("random", 20_001), ("random", 20_002), ("lasa", 20_000)]
 )
-def test_the_expert_writes_the_stroke(world, targets, seed):
-    written = write(world, make_task("write_board", seed, targets))
+def test_the_expert_writes_the_stroke(world, variant, seed):
+    written = write(world, make_task("write_board", seed, variant))
     score = written.score
     assert score["success"] == 1 and score["coverage"] >= 0.95 and score["stray"] == 0
     assert 1.5 < score["mean_force_n"] < 2.5 and score["max_force_n"] < 4
@@ -224,7 +224,7 @@ def test_handwriting_does_not_import_its_package():
 def test_unknown_names_are_refused_with_the_choices():
     with pytest.raises(ValueError, match="write_board, got draw"):
         make_task("draw", 0)
-    with pytest.raises(ValueError, match=f"{', '.join(TARGETS)}, got words"):
+    with pytest.raises(ValueError, match=f"{', '.join(VARIANTS)}, got words"):
         make_task("write_board", 0, "words")
     with pytest.raises(ValueError, match="front, wrist, got side"):
         Renderer(32, 32, ("side",))
@@ -268,14 +268,14 @@ def test_cameras_see_target_ink_and_arm(world):
     task, renderer = make_task("write_board", 20_000), Renderer(96, 96)
     measured = world.reset(task)
     clean = {name: renderer.render(scene(world, task), name) for name in ("front", "wrist")}
-    blank = renderer.render(scene(world, task)._replace(target=np.zeros((0, 2), np.float32)), "front")
+    blank = renderer.render(scene(world, task)._replace(goal=np.zeros((0, 2), np.float32)), "front")
     assert clean["front"].shape == (96, 96, 3) and clean["front"].dtype == np.uint8
     assert changed(clean["front"], blank) > 30
     for action in task.expert_chunk(0, measured.tcp_pose, measured.wrench, horizon=240):
         world.step(action)
     inked = scene(world, task)
     for name in ("front", "wrist"):
-        dry = renderer.render(inked._replace(ink=world.ink[:0], episode=1), name)
+        dry = renderer.render(inked._replace(marks=world.ink[:0], episode=1), name)
         assert changed(renderer.render(inked, name), dry) > 20
         assert changed(dry, clean[name]) > 300
     renderer.close()

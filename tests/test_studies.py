@@ -38,7 +38,7 @@ def test_what_pictures_may_show():
     other = make_sight("other_episode", SEED, "random")
     first, later = other.scene(scene(0)), other.scene(true)
     assert first is not None and later is not None and later.tick == 60
-    assert not np.array_equal(later.target, true.target) and not np.array_equal(first.qpos, later.qpos)
+    assert not np.array_equal(later.goal, true.goal) and not np.array_equal(first.qpos, later.qpos)
     with pytest.raises(ValueError, match=f"expected one of {', '.join(SIGHTS)}, got none"):
         make_sight("none", SEED, "random")
 

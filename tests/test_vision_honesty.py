@@ -136,9 +136,9 @@ def test_without_its_own_pictures_it_does_not_write(sight):
 def test_it_writes_what_is_painted_and_not_what_the_seed_says():
     rig = Lockstep(Settings(policy="dp_latent60", codec="vae", time_limit_s=30), "async_rtr", sight="other_target")
     log, own = rig.run(0, SEED, lambda chunk: 8), WriteBoard(SEED).target
-    ink = log.ink.astype(float)
+    ink = log.marks.astype(float)
     on_painted, on_own = (
-        (np.linalg.norm(target[:, None] - ink, axis=2).min(1) < 0.003).mean() for target in (log.target, own)
+        (np.linalg.norm(target[:, None] - ink, axis=2).min(1) < 0.003).mean() for target in (log.goal, own)
     )
     assert on_painted > 0.6 and on_painted > 2 * on_own
 

@@ -7,7 +7,8 @@ import torch
 
 from models.checkpoint import FOLDER, BadCheckpoint, read, write
 from operators.chunks.codec import TIME_FACTOR
-from operators.messages import ACTION_WIDTH, HORIZON
+from operators.messages import HORIZON
+from operators.schema import ACTION_WIDTH
 
 SHAPE = (HORIZON // TIME_FACTOR, ACTION_WIDTH)
 

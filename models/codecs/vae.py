@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from models.checkpoint import FOLDER, BadCheckpoint, read
 from operators.chunks.codec import TIME_FACTOR, DctCodec
-from operators.messages import ACTION_WIDTH, HORIZON
+from operators.messages import HORIZON
+from operators.schema import ACTION_WIDTH
 
 LATENT = HORIZON // TIME_FACTOR  # rows
 

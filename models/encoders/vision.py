@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from operators.messages import ACTION_WIDTH
+from operators.schema import ACTION_WIDTH
 
 SIZE = 96  # pixels a side
 _FRONT = slice(28, 92), slice(12, 84)  # rows, columns of the front view in which the board may be

@@ -17,8 +17,9 @@ from models.samplers.flow import sample
 from models.samplers.guidance import FLOW_GUIDES, Units, continued, draws, flow_chunk, timed
 from models.samplers.rtc import Target, unchanged
 from operators.chunks.noise import WHITE_M, smooth_basis
-from operators.messages import ACTION_WIDTH, HORIZON, Episode
+from operators.messages import HORIZON, Episode
 from operators.policy import Observation, Prediction
+from operators.schema import ACTION_WIDTH
 from operators.settings import Settings
 
 STEPS = 10

@@ -23,9 +23,10 @@ from models.samplers.rtc import Target, gain
 from operators.chunks.codec import Codec
 from operators.chunks.prefix import Prefix
 from operators.frame import Frame
-from operators.messages import ACTION_WIDTH, HORIZON, HZ, Episode, Proprio
+from operators.messages import HORIZON, HZ, Episode, Proprio
 from operators.motion.rotation import IDENTITY_6D, matrix_from_vector
 from operators.policy import Observation, Prediction
+from operators.schema import ACTION_WIDTH
 from operators.settings import Settings
 
 

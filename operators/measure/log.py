@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.messages import ACTION_WIDTH, Command, Proprio
+from operators.messages import Command, Proprio
 from operators.motion.rows import Rows
+from operators.schema import ACTION_WIDTH
 
 STATES = ("playing", "waiting", "braking", "holding")
 
@@ -153,18 +154,18 @@ class EpisodeLog:
     chunks: list[ChunkRecord] = field(default_factory=list)  # in the order of their requests
     proprio: Measured = field(default_factory=not_measured)
     score: dict[str, float] = field(default_factory=dict)  # the task's own judgement; `success` is 0 or 1
-    target: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the plane of the task
-    ink: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the order written
-    pen_down: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # indices into ink: a stroke begins
+    goal: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the plane of the task
+    marks: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the order written
+    begins: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # indices into marks: a stroke begins
     reference_rotation: np.ndarray | None = None  # (3,) rotation vector the tool should keep
     reference: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # (n, 3) m, base frame, as the expert moves
     faults: list[tuple[int, str, str, str]] = field(default_factory=list)  # t_ns, node, kind, detail
     plan: PlanTime | None = None  # without it, metrics in plan time use the commands: exact only at full feed
 
     def __post_init__(self) -> None:
-        _settle(self, "target", np.float64, 2)
-        _settle(self, "ink", np.float64, 2)
-        _settle(self, "pen_down", np.int64)
+        _settle(self, "goal", np.float64, 2)
+        _settle(self, "marks", np.float64, 2)
+        _settle(self, "begins", np.int64)
         _settle(self, "reference", np.float64, 3)
         if self.reference_rotation is not None:
             _settle(self, "reference_rotation", np.float64)

@@ -16,8 +16,9 @@ from operators.chunks.refine import HANDOVER
 from operators.measure.intervals import largest, mean, percentile
 from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, PlanTime
 from operators.measure.steadiness import USUAL_HORIZON_S, steadiness
-from operators.messages import ACTION_WIDTH, HZ
+from operators.messages import HZ
 from operators.motion.rotation import action_from_pose, angle_between
+from operators.schema import ACTION_WIDTH
 
 WINDOW = 16  # rows after the first of a new chunk in which a seam still counts
 STEP_LIMIT_MM = 2.0  # 120 mm/s, the servo limit of arXiv 2605.24931
@@ -223,8 +224,8 @@ def chunk_jerk_mm(chunks: np.ndarray) -> np.ndarray:
 def _task_metrics(log: EpisodeLog) -> dict[str, float]:
     cycles = active(log)
     finished = log.meta.get("done_cycle") is not None or log.score.get("done", log.score.get("success", 0.0)) > 0
-    written = bool(len(log.ink) and len(log.target))
-    distance = distance_mm(log.ink, log.target) if written else np.zeros(0)
+    written = bool(len(log.marks) and len(log.goal))
+    distance = distance_mm(log.marks, log.goal) if written else np.zeros(0)
     return {
         "success": log.score.get("success", np.nan),
         "completion_s": _duration_s(cycles) if finished else np.nan,

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.messages import ACTION_WIDTH, HZ
+from operators.messages import HZ
 from operators.motion.rotation import matrix_from_6d, matrix_from_vector, vector_from_matrix
+from operators.schema import ACTION_WIDTH
 
 # The bits of `clamped`: what the planned row would break, now, while braking after it, or on the way back to the plan.
 SPEED, ACCELERATION, JERK, BOX = 1, 2, 4, 8

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.messages import ACTION_WIDTH
+from operators.schema import ACTION_WIDTH
 
 
 class Rows(NamedTuple):

@@ -1,6 +1,7 @@
 """What a row of our data sets holds of an observation and of what was commanded."""
 
-from operators.messages import ACTION_WIDTH, HORIZON
+from operators.messages import HORIZON
+from operators.schema import ACTION_WIDTH
 from recordings.dataset.reader import CAMERA, Feature, feature
 from recordings.dataset.writer import camera_feature
 

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 
 from operators.frame import Frame
-from operators.messages import ACTION_WIDTH, HORIZON, HZ, Episode
+from operators.messages import HORIZON, HZ, Episode
 from operators.motion.rotation import matrix_from_6d, matrix_from_vector, orthonormal_6d, vector_from_matrix
 from operators.motion.rows import Rows
+from operators.schema import ACTION_WIDTH
 from recordings.dataset.reader import INFO_PATH, DamagedDataset, Dataset, EpisodeInfo
 from recordings.demonstration import CAMERAS, Demonstration, Measurements
 
@@ -65,8 +66,8 @@ def _demonstration(dataset: Dataset, about: EpisodeInfo, cameras: Mapping[str, s
     q, velocity, wrench, gripper = (_between(at, times, v.reshape(about.length, -1)) for v in other.values())
     pose = _poses(at, times, rows[STATE].astype(np.float64))
     measured = Measurements(cycles, stamps, measured_tick, cycles, q, pose, velocity, wrench, gripper[:, 0])
-    seed, targets = int(about.about.get("seed", 0)), "random"
-    episode = Episode(0, about.index, 0, "start", seed, "write_board", targets, "", False)
+    seed = int(about.about.get("seed", 0))
+    episode = Episode(0, about.index, 0, "start", seed, "write_board", "random", "", False)
     stamped = np.round(times * 1e9).astype(np.int64)
 
     def pictures() -> Iterator[tuple[str, int, Frame]]:

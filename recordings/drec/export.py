@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.frame import Frame, read_frame
-from operators.messages import BadMessage
+from operators.schema import BadMessage
 from recordings.drec.file import Message, Reader, Record
 
 IMAGE = "foxglove.CompressedImage"

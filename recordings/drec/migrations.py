@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from operators.messages import TOPICS, schema, unpack
+from operators.messages import TOPICS
+from operators.schema import schema, unpack
 
 M = TypeVar("M", bound=tuple)
 
@@ -60,6 +61,13 @@ Migrations = Mapping[str, Sequence[Added | Renamed | Copied | Dropped]]
 
 # topic -> changes since its first version, oldest first
 MIGRATIONS: Migrations = {
+    "episode": [Renamed("targets", "variant")],
+    "scene": [
+        Renamed("board_pose", "piece_pose"),
+        Renamed("target", "goal"),
+        Renamed("ink", "marks"),
+        Renamed("pen_down", "begins"),
+    ],
     "request": [
         Added("plan", -1),
         Added("plan_before", -1),

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from operators.frame import read_frame
-from operators.messages import TOPICS, BadMessage, Episode, Proprio
+from operators.messages import TOPICS, Episode, Proprio
+from operators.schema import BadMessage
 from recordings.drec.file import Damage, Message, Reader, Record, nearest
 from recordings.drec.migrations import read, state
 

@@ -5,7 +5,7 @@ from simulation.tasks.write_board.task import WriteBoard
 TASKS = {"write_board": WriteBoard}
 
 
-def make_task(name: str, seed: int, targets: str = "random") -> WriteBoard:
+def make_task(name: str, seed: int, variant: str = "random") -> WriteBoard:
     """The task of a seed.
 
     Raises:
@@ -13,4 +13,4 @@ def make_task(name: str, seed: int, targets: str = "random") -> WriteBoard:
     """
     if name not in TASKS:
         raise ValueError(f"expected a task of {', '.join(TASKS)}, got {name}")
-    return TASKS[name](seed, targets)
+    return TASKS[name](seed, variant)

@@ -20,15 +20,15 @@ class MissingTargets(RuntimeError):
     """The strokes asked for need a package that is not installed."""
 
 
-def stroke(targets: str, seed: int) -> np.ndarray:
-    """The stroke of a seed from one of TARGETS, (n, 2).
+def stroke(variant: str, seed: int) -> np.ndarray:
+    """The stroke of a seed from one of VARIANTS, (n, 2).
 
     Raises:
-        ValueError: there is no such kind of target.
+        ValueError: there is no such variant.
     """
-    if targets not in _SOURCES:
-        raise ValueError(f"expected targets of {', '.join(TARGETS)}, got {targets}")
-    return _SOURCES[targets](seed)
+    if variant not in _SOURCES:
+        raise ValueError(f"expected a variant of {', '.join(VARIANTS)}, got {variant}")
+    return _SOURCES[variant](seed)
 
 
 def random_stroke(seed: int) -> np.ndarray:
@@ -133,4 +133,4 @@ def _lasa_demonstrations(shape: Path) -> list[np.ndarray]:
 
 
 _SOURCES: dict[str, Callable[[int], np.ndarray]] = {"random": random_stroke, "lasa": lasa_stroke}
-TARGETS = tuple(_SOURCES)
+VARIANTS = tuple(_SOURCES)

@@ -42,10 +42,10 @@ class WriteBoard:
 
     name = "write_board"
 
-    def __init__(self, seed: int, targets: str = "random", target: np.ndarray | None = None):
+    def __init__(self, seed: int, variant: str = "random", target: np.ndarray | None = None):
         rng = np.random.default_rng((seed, 0))
         self.seed = seed
-        self.target = stroke(targets, seed) if target is None else target
+        self.target = stroke(variant, seed) if target is None else target
         self.board_pose = _board_pose(rng)
         self._board = matrix_from_vector(self.board_pose[3:])
         self._rotation = self._board @ _TO_TOOL
