@@ -18,13 +18,11 @@ from operators.settings import Settings
 from recordings.trace import save
 
 HEARD = ("proprio", "scene", "score", "command", "plan", "request", "chunk", "action_chunk")
-NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor", "recorder", "playback")
 INPUTS = {
-    "frame_front": Frame,
-    "frame_wrist": Frame,
+    "frame_*": Frame,
     **{topic: TOPICS[topic].message for topic in HEARD},
-    "executor_stats": Stats,
-    **{f"{node}_fault": Fault for node in NODES},
+    "*_stats": Stats,
+    "*_fault": Fault,
 }
 SHOWN = (
     "task",
@@ -83,7 +81,7 @@ class Session:
         wire.edge.episode = number
         start = Episode(0, number, 0, "start", self.seed, config.task, config.variant, "", False)
         self.journal = Journal(start, {**about, "name": f"episode_{number}"}, config.clock)
-        self.video = Video(out / f"episode_{number}.mp4")
+        self.video = Video(out / f"episode_{number}.mp4", [name for name in wire.inputs if name.startswith("frame_")])
 
     def run(self) -> EpisodeLog | None:
         """Play the episode; None when the run was stopped from outside before its end."""

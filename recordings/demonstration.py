@@ -5,6 +5,7 @@ open-loop comparisons need not know which it was. Numbers are kept, 250 bytes a 
 """
 
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,6 @@ from recordings.drec.file import Damage, Message, Reader, nearest
 from recordings.drec.migrations import read
 from recordings.drec.trim import episode_of
 
-CAMERAS = ("front", "wrist")
 _STAMPS = ("seq", "t_ns", "tick", "cycle")
 _VECTORS = ("q", "tcp_pose", "tcp_velocity", "wrench")
 
@@ -104,7 +104,7 @@ class _Collected:
         self.rows, self.begin, self.end = array("f"), 0, 0  # commanded, their first tick and the one after the last
         self.lost = 0  # ticks that were in no plan
         self.by_command = dict[int, np.ndarray]()
-        self.seen = {camera: array("q") for camera in CAMERAS}
+        self.seen: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))  # camera -> stamps
         self.first_picture = 0  # position of its record
 
     def receive(self, message: object) -> None:
@@ -140,7 +140,7 @@ class _Collected:
         columns = {name: stamps[:, i] for i, name in enumerate(_STAMPS)}
         notes = (f"{self.lost} ticks are in no plan; the row before them stands in their place",) if self.lost else ()
         number, first = self.about.episode, self.first_picture
-        seen = {camera: np.array(stamped, np.int64) for camera, stamped in self.seen.items() if stamped}
+        seen = {camera: np.array(stamped, np.int64) for camera, stamped in sorted(self.seen.items())}
         counts = {camera: len(stamped) for camera, stamped in seen.items()}
         return Demonstration(
             self.about,
@@ -167,7 +167,7 @@ def _look_through(reader: Reader) -> dict[int, _Collected]:
     found, outputs = dict[int, _Collected](), set[str]()
     for record in reader:
         outputs.add(record.output)
-        picture = record.output.removeprefix("frame_") in CAMERAS and record.output.startswith("frame_")
+        picture = record.output.startswith("frame_")
         if record.output not in kinds and not picture:
             continue
         content = reader.message(record)

@@ -183,7 +183,7 @@ class _Episode:
             self.execution.seen(told)
         if self.cycle % PICTURES == 0:
             state = self._proprio()
-            values = self.rig.policy.features(state, self._frames())  # pyright: ignore[reportAttributeAccessIssue]
+            values = self.rig.policy.features(state, self._frames(state))  # pyright: ignore[reportAttributeAccessIssue]
             header = self.cycle, self.number, self.cycle * PERIOD_NS
             told = Features(*header, state.tick, state.tcp_pose, values.astype(float))
             self.encoding.append((self.cycle + SEEN_AFTER, told))
@@ -205,7 +205,8 @@ class _Episode:
 
     def _infer(self, ask: Ask) -> Chunk:
         plan = self.plan if self.rig.mode == "async_rtc" else None
-        observation = observe(ask, self._proprio(self.cycle + 1), self._frames(), plan, self.rig.config.guide)
+        state = self._proprio(self.cycle + 1)
+        observation = observe(ask, state, self._frames(state), plan, self.rig.config.guide)
         clock = self.rig.clock or int
         begun = clock()
         prediction, seen = self.rig.policy.predict(observation), observation.proprio
@@ -240,15 +241,15 @@ class _Episode:
         cycle = self.cycle if cycle is None else cycle
         return Proprio(cycle, self.number, cycle * PERIOD_NS, self.tick, cycle, *self.measured)
 
-    def _frames(self) -> dict[str, Frame]:
+    def _frames(self, state: Proprio) -> dict[str, Frame]:
+        """What the policy's cameras show of a state."""
         if self.rig.renderer is None:
             return {}
-        world, header = self.rig.world, (self.cycle, self.number, self.cycle * PERIOD_NS, self.tick)
+        world = self.rig.world
         ink = world.ink, np.array(world.pen_down, np.int64)
-        true = Scene(*header, world.qpos, self.task.board_pose, self.task.target, *ink)
+        true = Scene(*state[:4], world.qpos, self.task.board_pose, self.task.target, *ink)
         scene, draw = self.sight.scene(true), self.rig.renderer.render
         black = np.zeros((self.rig.config.image_height, self.rig.config.image_width, 3), np.uint8)
         return {
-            camera: Frame(draw(scene, camera) if scene else black, *header[:2], self.tick, header[2])
-            for camera in self.rig.policy.cameras
+            camera: Frame(draw(scene, camera) if scene else black, *state[:3]) for camera in self.rig.policy.cameras
         }

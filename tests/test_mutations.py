@@ -102,8 +102,8 @@ def numbered_late(numbers: list[int]) -> list[int]:
 
 
 def shown_late(metadata: dict) -> dict:
-    """A picture whose tick is one late."""
-    return {**metadata, "tick": metadata["tick"] + 1}
+    """A frame whose stamp is one late."""
+    return {**metadata, "t_ns": metadata["t_ns"] + 1}
 
 
 def asked(outcome: tuple) -> tuple:

@@ -51,7 +51,7 @@ class Writing:
         """What the cameras see with this target painted on the board."""
         ink = self.world.ink, np.array(self.world.pen_down, np.int64)
         scene = Scene(0, 0, 0, self.tick, self.world.qpos, self.task.board_pose, target, *ink)
-        return {name: Frame(renderer.render(scene, name), 0, 0, self.tick, 0) for name in ("front", "wrist")}
+        return {name: Frame(renderer.render(scene, name), 0, 0, 0) for name in ("front", "wrist")}
 
     def observation(self, frames: dict[str, Frame], chunk_id: int = 0) -> Observation:
         return Observation(chunk_id, Proprio(0, 0, 0, self.tick, self.tick, *self.measured), frames)

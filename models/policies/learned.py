@@ -40,7 +40,7 @@ class DpPolicy:
         BadCheckpoint: a checkpoint is missing or damaged, or encoder, codec and policy do not fit.
     """
 
-    cameras = ("front", "wrist")
+    cameras, on_arm = ("front", "wrist"), "wrist"
     name: ClassVar[str]  # of the checkpoint: kind_space
     guides: ClassVar[tuple[str, ...]] = DDIM_GUIDES
 

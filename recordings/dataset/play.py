@@ -14,7 +14,7 @@ from operators.motion.rotation import matrix_from_6d, matrix_from_vector, orthon
 from operators.motion.rows import Rows
 from operators.schema import ACTION_WIDTH
 from recordings.dataset.reader import INFO_PATH, DamagedDataset, Dataset, EpisodeInfo
-from recordings.demonstration import CAMERAS, Demonstration, Measurements
+from recordings.demonstration import Demonstration, Measurements
 
 STATE, ACTION, CHUNK = "observation.state", "action", "action_chunk"
 _NEEDED = {STATE: (9,), ACTION: (ACTION_WIDTH,)}
@@ -30,13 +30,13 @@ def demonstrations(
     Args:
         dataset: with the features `observation.state` (xyz, 6-D rotation) and `action` (10).
         episodes: numbers of those wanted, if not all.
-        cameras: front, wrist -> the data set's names of them; the same names without.
+        cameras: camera -> the data set's name of it; without, all of the data set by their own names.
 
     Raises:
         DamagedDataset: it lacks a feature, or one is of another shape.
     """
     _require(dataset)
-    chosen = cameras or {name: name for name in CAMERAS if name in dataset.cameras}
+    chosen = cameras or {name: name for name in dataset.cameras}
     for name in chosen.values():
         if name not in dataset.cameras:
             raise DamagedDataset(dataset.root / INFO_PATH, f"a camera of {', '.join(dataset.cameras)}", name)
@@ -74,7 +74,7 @@ def _demonstration(dataset: Dataset, about: EpisodeInfo, cameras: Mapping[str, s
         streams = {camera: dataset.stream(about.index, name) for camera, name in cameras.items()}
         for row in range(about.length):
             for camera, stream in streams.items():
-                yield camera, row, Frame(next(stream), row, about.index, int(tick[row]), int(stamped[row]))
+                yield camera, row, Frame(next(stream), row, about.index, int(stamped[row]))
 
     seen = dict.fromkeys(cameras, stamped)
     return Demonstration(episode, measured, _commanded(rows, tick), seen, pictures)
