@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from operators.frame import Frame, read_frame
-from operators.messages import Command, Episode, Plan, Proprio
+from operators.messages import READY, Command, Episode, Plan, Proprio
 from operators.motion.rows import Rows
 from operators.schema import ACTION_WIDTH, BadMessage
 from recordings.drec.file import Damage, Message, Reader, nearest
@@ -110,7 +110,7 @@ class _Collected:
     def receive(self, message: object) -> None:
         if isinstance(message, Episode) and message.phase == "start":
             self.about = message
-        elif isinstance(message, Proprio):
+        elif isinstance(message, Proprio) and message.state == READY:  # on the way home nothing is demonstrated
             self.stamps.extend(getattr(message, name) for name in _STAMPS)
             for name in _VECTORS:
                 self.numbers.frombytes(getattr(message, name).astype(np.float64).tobytes())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.registry import make_codec, make_policy
+from models.robots import read_robot
 from models.stored import read_head
 from operators.actors.executing import Execution
 from operators.actors.scheduling import Ask, Scheduling
@@ -69,7 +70,7 @@ class Lockstep:
         if self.mode == "async_a2c2":
             check_features(self.policy, self.config.policy)
             self.head = read_head(self.config.policy)
-        self.renderer = None
+        self.envelope, self.renderer = read_robot(self.config.robot_model).envelope, None
         if self.policy.cameras:
             from simulation.renderer import Renderer  # needs OpenGL, which not every policy does
 
@@ -99,10 +100,8 @@ class _Episode:
         self.sight = make_sight(rig.sight, seed, config.variant)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
-        join = JOINS[config.join]
-        self.execution = Execution(
-            join, config.slowest, config.smooth, config.sync_horizon, head=rig.head, align=config.align
-        )
+        output = config.slowest, rig.envelope, config.smooth
+        self.execution = Execution(JOINS[config.join], *output, config.sync_horizon, rig.head, config.align)
         self.scheduling = Scheduling(config, sync=rig.mode == "sync")
         self.decoding = Decoding(config, make_codec)
         rig.policy.start(self.episode)

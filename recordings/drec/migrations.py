@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from operators.messages import TOPICS
+from operators.messages import READY, TOPICS
 from operators.schema import schema, unpack
 
 M = TypeVar("M", bound=tuple)
@@ -87,6 +87,7 @@ MIGRATIONS: Migrations = {
         Renamed("ink", "marks"),
         Renamed("pen_down", "begins"),
     ],
+    "proprio": [Added("state", READY)],
     "request": [
         Added("plan", -1),
         Added("plan_before", -1),
