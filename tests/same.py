@@ -51,7 +51,8 @@ DECIDED: Mapping[str, tuple[str, ...]] = {
 }
 
 DUMP = """
-import sys
+import os, sys
+os.sched_setscheduler = lambda *_: None  # with real-time priority two of these would starve each other on two cores
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet as pq
 from tests import golden
