@@ -121,10 +121,9 @@ class Journal:
         """What the expert would do."""
         if self._scene is None:
             return {}
-        from simulation.tasks import make_task  # only where there is a simulation
+        from simulation.tasks import make_task, reference_of  # only where there is a simulation
 
-        task = make_task(self.start.task, self.start.seed, self.start.variant)
-        return {"reference_rotation": task.reference_rotation, "reference": task.reference_path}
+        return reference_of(make_task(self.start.task, self.start.seed, self.start.variant))
 
     def _command(self, message: Command) -> None:
         self._commands.append(message)

@@ -7,6 +7,7 @@ from operators.messages import Episode, Request, Scene
 from operators.settings import Settings
 from simulation.renderer import Renderer
 from simulation.shutter import Shutter
+from simulation.tasks import task_class
 
 INPUTS = {"scene": Scene, "request": Request, "episode": Episode}
 
@@ -19,7 +20,7 @@ def main() -> None:
 def run(node: Node, config: Settings) -> None:
     output = next(name for name in node.node_config()["outputs"] if name.startswith("frame_"))
     wire = Wire(node, output.replace("frame", "camera"), INPUTS)
-    renderer = Renderer(config.image_width, config.image_height)
+    renderer = Renderer(task_class(config.task), config.image_width, config.image_height)
     shutter = Shutter()
     for _, message in wire.messages():
         if isinstance(message, Episode):

@@ -2,7 +2,6 @@
 
 from collections import deque
 
-import numpy as np
 from dora import Node
 
 from nodes._clock import ROBOT, cycles, realtime
@@ -47,9 +46,7 @@ class Robot:
             return
         state = self.measured
         self.wire.send("proprio", self.tick, cycle, *state, t_ns=t_ns)
-        world, task = self.world, self.task
-        ink = world.ink, np.array(world.pen_down, np.int64)
-        self.wire.send("scene", self.tick, world.qpos, task.board_pose, task.target, *ink, t_ns=t_ns)
+        self.wire.send("scene", self.tick, *self.world.scene(), t_ns=t_ns)
         self._apply()
         self._judge(cycle)
 
@@ -68,7 +65,7 @@ class Robot:
             self.wire.fault("unreachable", str(error))
 
     def _judge(self, cycle: int) -> None:
-        self.judge.update(cycle / HZ, self.measured, self.world.ink)
+        self.judge.update(cycle / HZ, self.measured, self.world.marks.points)
         if cycle % 6 == 0:
             score = self.judge.result()
             about = [float(score[name]) for name in score]

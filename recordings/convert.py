@@ -12,7 +12,7 @@ from operators.messages import HORIZON, HZ, Command
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows
 from operators.schema import pack
-from recordings.dataset.features import LAGS, TASK_TEXTS, features
+from recordings.dataset.features import LAGS, features
 from recordings.dataset.play import demonstrations as played
 from recordings.dataset.reader import CAMERA, Dataset, Feature, feature
 from recordings.dataset.reader import Rows as Columns
@@ -99,8 +99,9 @@ def _prepared(found: Demonstration, wanted: dict[str, Feature], fps: int, stagin
         for camera, number, frame in found.pictures():
             for _ in range(np.searchsorted(shown[camera], number), np.searchsorted(shown[camera], number + 1)):
                 videos[CAMERA + camera].add(frame.pixels)
-    about = {"seed": found.episode.seed}
-    text = TASK_TEXTS.get(found.episode.task, found.episode.task)
+    start = found.episode
+    about = {"seed": start.seed, "task": start.task, "variant": start.variant}
+    text = start.text or start.task
     return assemble(wanted, _columns(found, at), videos, text, about)
 
 

@@ -37,9 +37,8 @@ from operators.motion.rows import Rows
 from operators.policy import check_features, check_guide, observe
 from operators.settings import Settings
 from simulation.arm import World
-from simulation.tasks import make_task
-from simulation.tasks.write_board.task import WriteBoard
-from studies.sight import make_sight, painted
+from simulation.tasks import make_task, reference_of, task_class, text_of
+from studies.sight import make_sight
 
 MODES = ("sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2")
 PICTURES, SEEN_AFTER = 2, 2  # cycles from picture to picture, and from a picture to its features (A2C2)
@@ -73,7 +72,7 @@ class Lockstep:
         if self.policy.cameras:
             from simulation.renderer import Renderer  # needs OpenGL, which not every policy does
 
-            self.renderer = Renderer(self.config.image_width, self.config.image_height)
+            self.renderer = Renderer(task_class(self.config.task), self.config.image_width, self.config.image_height)
 
     def run(self, number: int, seed: int, delay: Delay, listen: Listen = lambda topic, message: None) -> EpisodeLog:
         """Play one episode to its end or time limit.
@@ -92,11 +91,12 @@ class _Episode:
         config = rig.config
         self.rig, self.delay, self.seed, self.listen = rig, delay, seed, listen
         self.number = number
-        self.episode = Episode(0, number, 0, "start", seed, config.task, config.variant, "", False)
+        text = text_of(config.task, config.prompt)
+        self.episode = Episode(0, number, 0, "start", seed, config.task, config.variant, text, "", False)
         self.task = make_task(config.task, seed, config.variant)
         if rig.sight == "other_target":
-            self.task = WriteBoard(seed, config.variant, painted(seed, config.variant))
-        self.sight = make_sight(rig.sight, seed, config.variant)
+            self.task = self.task.other_goal()
+        self.sight = make_sight(rig.sight, config.task, seed, config.variant)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
         join = JOINS[config.join]
@@ -134,11 +134,10 @@ class _Episode:
             chunks=self.chunks,
             proprio=measured_from_proprio(self.proprio),
             score=self.judge.result(),
-            goal=self.task.target,
-            marks=world.ink,
-            begins=np.array(world.pen_down, np.int64),
-            reference_rotation=self.task.reference_rotation,
-            reference=self.task.reference_path,
+            goal=self.task.goal,
+            marks=world.marks.points,
+            begins=np.array(world.marks.begins, np.int64),
+            **reference_of(self.task),
             faults=self.faults,
             plan=self.plan_time.build(),
         )
@@ -159,7 +158,7 @@ class _Episode:
         self.commands.append(Command(*header, self.cycle, *about))
         self.listen("command", self.commands[-1])
         self._move(done.action)
-        self.judge.update(self.cycle / HZ, self.measured, self.rig.world.ink)
+        self.judge.update(self.cycle / HZ, self.measured, self.rig.world.marks.points)
         self.tick = due.tick + 1
         self.proprio.append(self._proprio())
         self._ask(Plan(*header, self.cycle, *done.told()))
@@ -244,8 +243,7 @@ class _Episode:
         if self.rig.renderer is None:
             return {}
         world, header = self.rig.world, (self.cycle, self.number, self.cycle * PERIOD_NS, self.tick)
-        ink = world.ink, np.array(world.pen_down, np.int64)
-        true = Scene(*header, world.qpos, self.task.board_pose, self.task.target, *ink)
+        true = Scene(*header, *world.scene())
         scene, draw = self.sight.scene(true), self.rig.renderer.render
         black = np.zeros((self.rig.config.image_height, self.rig.config.image_width, 3), np.uint8)
         return {

@@ -35,7 +35,9 @@ from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"
 ACCEPT = "pytest tests/test_golden.py --accept-golden"
-SETTINGS = Settings(**EXPERT, align="phase", seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
+SETTINGS = Settings(
+    **EXPERT, variant="random", align="phase", seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8
+)
 EVALUATED = FOLDER / "evaluator.json"  # figures; null is not measured
 PICTURES = 4  # of each camera that are stored
 

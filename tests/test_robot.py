@@ -15,7 +15,7 @@ SEED = 10_002
 
 
 def start(episode=0):
-    return Episode(0, episode, 0, "start", SEED, "write_board", "random", "", False)
+    return Episode(0, episode, 0, "start", SEED, "write_board", "random", "", "", False)
 
 
 def command(tick, action, seq=0):

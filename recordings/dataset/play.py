@@ -67,7 +67,8 @@ def _demonstration(dataset: Dataset, about: EpisodeInfo, cameras: Mapping[str, s
     pose = _poses(at, times, rows[STATE].astype(np.float64))
     measured = Measurements(cycles, stamps, measured_tick, cycles, q, pose, velocity, wrench, gripper[:, 0])
     seed = int(about.about.get("seed", 0))
-    episode = Episode(0, about.index, 0, "start", seed, "write_board", "random", "", False)
+    task, variant = (str(about.about.get(name, "")) for name in ("task", "variant"))
+    episode = Episode(0, about.index, 0, "start", seed, task, variant, about.tasks[0], "", False)
     stamped = np.round(times * 1e9).astype(np.int64)
 
     def pictures() -> Iterator[tuple[str, int, Frame]]:

@@ -61,7 +61,7 @@ Migrations = Mapping[str, Sequence[Added | Renamed | Copied | Dropped]]
 
 # topic -> changes since its first version, oldest first
 MIGRATIONS: Migrations = {
-    "episode": [Renamed("targets", "variant")],
+    "episode": [Renamed("targets", "variant"), Added("text", "")],
     "scene": [
         Renamed("board_pose", "piece_pose"),
         Renamed("target", "goal"),
