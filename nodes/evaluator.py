@@ -16,7 +16,7 @@ from operators.measure.log import EpisodeLog
 from operators.messages import TOPICS, Episode, Fault, Proprio, Stats
 from operators.settings import Settings
 from recordings.trace import save
-from simulation.tasks import text_of
+from simulation.tasks import named, text_of
 
 HEARD = ("proprio", "scene", "score", "command", "plan", "request", "chunk", "action_chunk")
 NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor", "recorder", "playback")
@@ -82,7 +82,7 @@ class Session:
         self.wire, self.config, self.number = wire, config, number
         self.seed = config.seed + number
         wire.edge.episode = number
-        self.about = config.task, config.variant, text_of(config.task, config.prompt)
+        self.about = named(config.task), config.variant, text_of(config.task, config.prompt)
         start = Episode(0, number, 0, "start", self.seed, *self.about, "", False)
         self.journal = Journal(start, {**about, "name": f"episode_{number}"}, config.clock)
         self.video = Video(out / f"episode_{number}.mp4")

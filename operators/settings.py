@@ -25,7 +25,7 @@ def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...]
 class Settings:
     """One field a variable; the variable's name is the field's in capitals."""
 
-    task: str = _variable("write_board", "robot, cameras, policy, evaluator", "what is to be done")
+    task: str = _variable("", "robot, cameras, policy, evaluator", "what is to be done; empty = the first there is")
     variant: str = _variable("", "evaluator", "of the task: one of its own list; empty = its first")
     prompt: str = _variable("", "evaluator", "what a policy that reads is told; empty = the task's own words")
     policy: str = _variable("dp_latent60", "policy, executor", "who predicts chunks", POLICIES)

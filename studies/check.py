@@ -13,6 +13,7 @@ import yaml
 from models.stored import read_head
 from operators.policy import check_features, check_guide
 from operators.settings import Settings, parse
+from simulation.tasks import make_task
 
 GRAPHS = Path(__file__).parents[1] / "dataflows"
 
@@ -30,10 +31,8 @@ class Check:
         config = parse({**resolved(graph.get("env") or {}, os.environ), **os.environ})
         if config.policy == "replay" and not Path(f"{config.replay}_task.parquet").is_file():
             raise ValueError(f"REPLAY: expected a trace such as out/trace/episode_0, got {config.replay!r}")
-        if config.variant == "lasa":
-            from simulation.tasks.write_board.strokes import lasa_stroke
-
-            lasa_stroke(config.seed)
+        if any(node["id"] == "robot" for node in graph["nodes"]):
+            make_task(config.task, config.seed, config.variant)
         check_policy(graph, config)
 
 

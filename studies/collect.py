@@ -22,7 +22,7 @@ from recordings.dataset.reader import Dataset, Feature, feature
 from recordings.dataset.writer import Prepared, Writer, prepare
 from simulation.arm import World, cameras
 from simulation.renderer import Renderer
-from simulation.tasks import make_task, task_class, taught
+from simulation.tasks import make_task, named, task_class, taught
 from studies.disturbed import Disturbances, Disturbed
 from studies.driven import Driven
 from studies.lockstep import Lockstep
@@ -34,7 +34,8 @@ COLLECTING_SEEDS = range(10_000)  # 10 000-19 999 tune, 20 000 and up evaluate
 class Collect:
     """Collect demonstrations of the expert, with pushes and its returns. The same command goes on where it was."""
 
-    task: str = "write_board"
+    task: str = ""
+    """Empty: the first there is."""
     episodes: int = 500
     seed: int = 0
     """Of the first episode; the next has the next. Below 10000: higher ones tune and evaluate."""
@@ -114,7 +115,7 @@ def record(job: Job) -> Prepared:
             job.seed, _driven(options.policy, options.task, options.variant, options.render), every, options.image
         )
     played.play(options.ticks)
-    about = {"seed": job.seed, "task": options.task, "variant": options.variant, **played.result()}
+    about = {"seed": job.seed, "task": named(options.task), "variant": options.variant, **played.result()}
     notes, text = played.notes, task_class(options.task).TEXTS[0]
     rows, frames = notes.rows(), notes.frames()
     return prepare(job.staging, features(options), options.fps, rows, frames, text, about)

@@ -37,7 +37,7 @@ from operators.motion.rows import Rows
 from operators.policy import check_features, check_guide, observe
 from operators.settings import Settings
 from simulation.arm import World
-from simulation.tasks import make_task, reference_of, task_class, text_of
+from simulation.tasks import make_task, named, reference_of, task_class, text_of
 from studies.sight import make_sight
 
 MODES = ("sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2")
@@ -92,7 +92,7 @@ class _Episode:
         self.rig, self.delay, self.seed, self.listen = rig, delay, seed, listen
         self.number = number
         text = text_of(config.task, config.prompt)
-        self.episode = Episode(0, number, 0, "start", seed, config.task, config.variant, text, "", False)
+        self.episode = Episode(0, number, 0, "start", seed, named(config.task), config.variant, text, "", False)
         self.task = make_task(config.task, seed, config.variant)
         if rig.sight == "other_target":
             self.task = self.task.other_goal()

@@ -34,7 +34,7 @@ class Video:
     delay: str = "8"
     """Ticks from the exposure of the picture to the takeover: a number, or lognormal:8, spikes:8, outage:8."""
     seed: int = 20_000
-    variant: str = "random"
+    variant: str = ""
 
     def run(self) -> None:
         unknown = set(self.modes) - NAMES.keys()

@@ -24,7 +24,7 @@ from tests.test_models import expert_chunks
 
 torch.set_num_threads(1)
 LEARNED = [LatentPolicy, ActionPolicy, FlowLatentPolicy, FlowActionPolicy, RtcFlowActionPolicy]
-START = Episode(0, 0, 0, "start", 7, "write_board", "random", "", "", False)
+START = Episode(0, 0, 0, "start", 7, "a task", "random", "", "", False)
 POSE = np.array([0.5, 0.1, 0.15, 3.1, 0.2, -0.1])
 T0, DELAY = 100, 8
 SIZE = np.array([0.016] * 3 + [0.1] * 6 + [0.5])  # in which rows are compared

@@ -88,7 +88,7 @@ class Watching:
 def test_a_policy_sees_the_newest_picture_of_each_moment(recorded):
     (found,), policy = demonstrations(recorded), Watching()
     policies: Any = {"watching": policy}
-    chunks = openloop.predict(found, policies, 10, task="write_board")["watching"]
+    chunks = openloop.predict(found, policies, 10, task="a task")["watching"]
     assert len(policy.seen) == len(chunks) > 10 and policy.episode.seed == 10_000
     for cycle, pixels in policy.seen:
         assert np.array_equal(pixels, picture(2 * (cycle // 2 * 2) + 1)) and pixels.shape == (SIZE, SIZE, 3)

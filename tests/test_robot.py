@@ -15,7 +15,7 @@ SEED = 10_002
 
 
 def start(episode=0):
-    return Episode(0, episode, 0, "start", SEED, "write_board", "random", "", "", False)
+    return Episode(0, episode, 0, "start", SEED, "", "random", "", "", False)
 
 
 def command(tick, action, seq=0):
@@ -33,7 +33,7 @@ def started():
 
 
 def home():
-    return action_from_pose(make_task("write_board", SEED, "random").home_pose)
+    return action_from_pose(make_task("", SEED, "random").home_pose)
 
 
 def test_it_says_nothing_before_an_episode():

@@ -23,7 +23,7 @@ from studies.lockstep import Lockstep
 
 ROOT = Path(__file__).parents[1]
 SEED = 10_007
-START = Episode(0, 0, 0, "start", SEED, "write_board", "random", "", "", False)
+START = Episode(0, 0, 0, "start", SEED, "", "", "", "", False)
 
 
 @pytest.fixture(scope="module")

@@ -150,17 +150,23 @@ class Taught(Task, Protocol):
         ...
 
 
+def named(name: str) -> str:
+    """A task's name; empty stands for the first of TASKS."""
+    return name or next(iter(TASKS))
+
+
 def task_names() -> list[str]:
     """All there are, those of other packages too."""
     return [*TASKS, *(entry.name for entry in entry_points(group=GROUP) if entry.name not in TASKS)]
 
 
 def task_class(name: str) -> type[Task]:
-    """The class of a task.
+    """The class of a task; the first of TASKS where the name is empty.
 
     Raises:
         ValueError: there is no such task.
     """
+    name = named(name)
     if name in TASKS:
         module, found = TASKS[name].split(":")
         return getattr(import_module(module), found)
@@ -195,7 +201,7 @@ def taught(name: str) -> type[Taught]:
 
 def text_of(name: str, prompt: str = "") -> str:
     """How a policy is asked for a task: the prompt, else the task's own text, else its name."""
-    return prompt or (task_class(name).TEXTS[0] if name in task_names() else name)
+    return prompt or (task_class(name).TEXTS[0] if named(name) in task_names() else name)
 
 
 def choice(variable: str, value: str, choices: Sequence[str]) -> str:
@@ -204,7 +210,7 @@ def choice(variable: str, value: str, choices: Sequence[str]) -> str:
     Raises:
         ValueError: it is no choice.
     """
-    if value and value not in choices:
+    if value not in ("", *choices):
         raise ValueError(f"{variable}: expected one of {', '.join(choices)}, got {value!r}")
     return value or choices[0]
 
