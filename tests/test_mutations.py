@@ -22,6 +22,7 @@ import operators.chunks.decode
 import operators.edge
 import operators.measure.metrics
 import operators.motion.join
+import operators.motion.limits
 import operators.motion.plan
 import operators.policy
 import simulation.arm
@@ -154,6 +155,7 @@ MUTANTS = {
     "scheduling.delay": Mutant(operators.actors.scheduling.Schedule, "_lost", (lambda lost: not lost,), "scheduler"),
     "seen.take": Mutant(operators.actors.seen.Seen, "take", (taken(mirrored), taken(heard)), "policy"),
     "smooth.follow": Mutant(operators.actors.executing.Tracker, "follow", (turned,), "executor_ruckig"),
+    "vectors.add": Mutant(operators.motion.limits, "add", (of(0, turned),), "executor"),
 }
 ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the test that does
     "correct": ("no process of the golden recording has the edge `features`", "test_correct.py"),
