@@ -94,47 +94,6 @@ class PlanTime(NamedTuple):
     chunk_id: np.ndarray  # (n,) int64, owner of the row; -1 where it is not known
 
 
-class PlanTimeBuilder:
-    """Collects PlanTime from the executor's plans, cycle by cycle.
-
-    Commands alone tell the rows only at full feed: where it is slower they lie between rows.
-    """
-
-    def __init__(self) -> None:
-        self._end = 0  # tick after the newest row collected
-        self._action: list[np.ndarray] = []
-        self._owner: list[int] = []
-        self.arrival_tick: dict[int, int] = {}  # chunk_id -> first tick the chunk owned when it joined
-
-    def add(self, tick: int, planned: np.ndarray, executed: Rows, owner: np.ndarray) -> None:
-        """One cycle. Cycles may be missing as long as `executed` reaches back over them.
-
-        Args:
-            tick: newest row reached by the command.
-            planned: (10,) what the join produced for it.
-            executed: the plan's rows that can no longer change.
-            owner: chunk of each executed and planned row, in this order.
-        """
-        for chunk_id, first in zip(*np.unique(owner, return_index=True), strict=True):
-            self.arrival_tick.setdefault(int(chunk_id), executed.tick + int(first))
-        for missing in range(self._end, executed.tick):
-            self._append(missing, np.full(ACTION_WIDTH, np.nan, np.float32), -1)
-        for row_tick in range(max(self._end, executed.tick), executed.end):
-            whole = row_tick == tick == executed.end - 1  # on the row itself: what was sent may stand in its place
-            row = planned if whole else executed.at(row_tick)
-            self._append(row_tick, row, int(owner[row_tick - executed.tick]))
-
-    def build(self) -> PlanTime:
-        """What was collected so far."""
-        action = np.array(self._action, np.float32).reshape(-1, ACTION_WIDTH)
-        return PlanTime(self._end - len(action), action, np.array(self._owner, np.int64))
-
-    def _append(self, tick: int, row: np.ndarray, owner: int) -> None:
-        self._action.append(np.array(row, np.float32))
-        self._owner.append(owner)
-        self._end = tick + 1
-
-
 def no_cycles() -> Cycles:
     """A log without a command."""
     return cycles_from_commands([])
@@ -169,6 +128,16 @@ class EpisodeLog:
         _settle(self, "reference", np.float64, 3)
         if self.reference_rotation is not None:
             _settle(self, "reference_rotation", np.float64)
+
+
+def active(log: EpisodeLog) -> Cycles:
+    """The cycles from the first played row until the task was done (`meta["done_cycle"]`) or the log ends."""
+    cycles = log.cycles
+    played = np.flatnonzero(cycles.state == "playing")
+    start = int(played[0]) if len(played) else len(cycles)
+    done = log.meta.get("done_cycle")
+    end = len(cycles) if done is None else int(np.searchsorted(cycles.cycle, done, side="right"))
+    return Cycles(**{name: array[start:end] for name, array in vars(cycles).items()})
 
 
 def cycles_from_commands(commands: Sequence[Command]) -> Cycles:
