@@ -10,7 +10,7 @@ from scipy import stats
 
 from operators.measure.intervals import aggregate, mean_interval, paired_difference, paired_ratio, student_t95, wilson
 from operators.measure.jerk import third_difference_mm
-from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, Measured, cycles_from_commands, no_cycles
+from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, Measurements, cycles_from_commands, no_cycles
 from operators.measure.metrics import METRICS, distance_mm, episode_metrics
 from operators.measure.open_loop import open_loop_metrics
 from operators.measure.plan_time import PlanTimeBuilder, plan_time, switches
@@ -278,12 +278,9 @@ def test_closed_loop_deviation():
 def test_rotation_deviation_is_measured_or_planned():
     turned = np.array([0.0, 0, 0, 0, 0, np.radians(3)])
     cycles = played(np.zeros(2), [0, 0])
-    proprio = Measured(
-        np.arange(4),
-        np.array([0, 1, 2, 9]),
-        np.stack([np.full(6, 9.0), turned, turned, np.full(6, 9.0)]),
-        np.zeros((4, 6)),
-    )
+    count, zero = np.arange(4), np.zeros((4, 6))
+    pose = np.stack([np.full(6, 9.0), turned, turned, np.full(6, 9.0)])
+    proprio = Measurements(count, count, np.array([0, 1, 2, 9]), count, zero, pose, zero, zero, np.zeros(4))
     log = log_of(cycles, reference_rotation=np.zeros(3))
     assert episode_metrics(replace(log, proprio=proprio))["deviation_deg"] == pytest.approx(3, abs=1e-4)
     assert episode_metrics(log)["deviation_deg"] == pytest.approx(0, abs=1e-4)

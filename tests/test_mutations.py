@@ -176,6 +176,7 @@ MUTANTS = {
 }
 ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the test that does
     "correct": ("no process of the golden recording has the edge `features`", "test_correct.py"),
+    "demonstration": ("recordings and data sets are read into it, by no process", "test_recording.py"),
     "intervals": ("they are of several episodes, the golden recording has one", "test_metrics.py"),
     "open_loop": ("no process uses it, only a study", "test_open_loop.py"),
     "messages": ("it only names columns: what a process makes of them is replayed", "test_messages.py"),

@@ -14,6 +14,8 @@ from operators.messages import Command, Proprio
 from operators.motion.rows import Rows
 from operators.schema import ACTION_WIDTH
 
+STAMPS = "seq", "t_ns", "tick", "cycle"
+VECTORS = "q", "tcp_pose", "tcp_velocity", "wrench"
 STATES = ("playing", "waiting", "braking", "holding")
 
 
@@ -46,23 +48,35 @@ class Cycles:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """The robot's measured state, one entry a `proprio` message; `tick` as there: newest applied + 1."""
+class Measurements:
+    """The robot's measured state, one entry a `proprio` message."""
 
-    t_ns: np.ndarray  # (n,) int64
-    tick: np.ndarray  # (n,) int64
+    seq: np.ndarray  # (n,) int64, as are the other three
+    t_ns: np.ndarray
+    tick: np.ndarray  # newest applied + 1
+    cycle: np.ndarray
+    q: np.ndarray  # (n, 6) float64, rad
     tcp_pose: np.ndarray  # (n, 6) float64, m and rotation vector
+    tcp_velocity: np.ndarray  # (n, 6) float64, m/s and rad/s
     wrench: np.ndarray  # (n, 6) float64, N and Nm in the tool frame; +z presses the tool back
+    gripper: np.ndarray  # (n,) float64
 
     def __post_init__(self) -> None:
-        _settle(self, "t_ns", np.int64)
-        _settle(self, "tick", np.int64)
-        _settle(self, "tcp_pose", np.float64, 6)
-        _settle(self, "wrench", np.float64, 6)
+        for name in STAMPS:
+            _settle(self, name, np.int64)
+        for name in VECTORS:
+            _settle(self, name, np.float64, 6)
+        _settle(self, "gripper", np.float64)
         _check_equal_length(self)
 
     def __len__(self) -> int:
         return len(self.tick)
+
+    def message(self, at: int, episode: int) -> Proprio:
+        """One entry as it was sent."""
+        stamps = {name: int(getattr(self, name)[at]) for name in STAMPS}
+        vectors = {name: getattr(self, name)[at] for name in VECTORS}
+        return Proprio(**stamps, **vectors, episode=episode, gripper=float(self.gripper[at]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +113,7 @@ def no_cycles() -> Cycles:
     return cycles_from_commands([])
 
 
-def not_measured() -> Measured:
+def not_measured() -> Measurements:
     """A log without proprioception."""
     return measured_from_proprio([])
 
@@ -111,7 +125,7 @@ class EpisodeLog:
     meta: dict  # name, episode, task, seed, policy, refine, join ...; done_cycle: cycle at which the task was done
     cycles: Cycles = field(default_factory=no_cycles)
     chunks: list[ChunkRecord] = field(default_factory=list)  # in the order of their requests
-    proprio: Measured = field(default_factory=not_measured)
+    proprio: Measurements = field(default_factory=not_measured)
     score: dict[str, float] = field(default_factory=dict)  # the task's own judgement; `success` is 0 or 1
     goal: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the plane of the task
     marks: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the order written
@@ -146,10 +160,10 @@ def cycles_from_commands(commands: Sequence[Command]) -> Cycles:
     return Cycles(**{name: np.array([getattr(command, name) for command in commands]) for name in names})
 
 
-def measured_from_proprio(messages: Sequence[Proprio]) -> Measured:
-    """Measured out of received `proprio` messages, oldest first."""
-    names = ("t_ns", "tick", "tcp_pose", "wrench")
-    return Measured(**{name: np.array([getattr(message, name) for message in messages]) for name in names})
+def measured_from_proprio(messages: Sequence[Proprio]) -> Measurements:
+    """Measurements out of received `proprio` messages, oldest first."""
+    names = *STAMPS, *VECTORS, "gripper"
+    return Measurements(**{name: np.array([getattr(message, name) for message in messages]) for name in names})
 
 
 def _settle(record: object, name: str, dtype: type | str, width: int | None = None) -> None:
