@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from operators.measure.log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
-from operators.measure.metrics import second_difference_mm
+from operators.measure.jerk import second_difference_mm
+from operators.measure.log import ChunkRecord, EpisodeLog, cycles_from_commands, measured_from_proprio
+from operators.measure.plan_time import PlanTimeBuilder
 from operators.messages import (
     HZ,
     ActionChunk,

@@ -16,7 +16,8 @@ from operators.actors.scheduling import Ask, Scheduling
 from operators.chunks.correct import Head
 from operators.chunks.decode import Decoding, decode
 from operators.frame import Frame
-from operators.measure.log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
+from operators.measure.log import ChunkRecord, EpisodeLog, cycles_from_commands, measured_from_proprio
+from operators.measure.plan_time import PlanTimeBuilder
 from operators.messages import (
     HZ,
     ActionChunk,

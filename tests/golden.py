@@ -26,6 +26,7 @@ from operators.scheduler_op import Operator as SchedulerOperator
 from operators.schema import pack, schema, unpack
 from operators.settings import Settings
 from recordings.drec.file import Message, Reader
+from recordings.drec.messages import messages
 from recordings.drec.migrations import migrated
 from recordings.trace import load as load_trace
 from simulation.shutter import EVERY
@@ -58,10 +59,10 @@ class Process(NamedTuple):
 def recorded(by_ns: int = 0) -> list[Event]:
     """Everything in the golden recording, in order, with stamps later by that."""
     with Reader(RECORDING) as reader:
-        found = [(record.output, reader.message(record)) for record in reader]
+        found = [(told.record.output, told.content) for told in messages(reader)]
         assert reader.damage == []
-    read = [(output, m._replace(array=migrated(output, m.array))) for output, m in found if m is not None]
-    return [(output, moved(message, by_ns)) for output, message in read] if by_ns else read
+    read = [(output, content._replace(array=migrated(output, content.array))) for output, content in found]
+    return [(output, moved(content, by_ns)) for output, content in read] if by_ns else read
 
 
 def events(inputs: dict[str, str], messages: list[Event]) -> list[dict[str, Any]]:

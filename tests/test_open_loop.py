@@ -13,7 +13,7 @@ from operators.motion.rows import Rows
 from operators.policy import Prediction
 from operators.settings import Settings
 from recordings.convert import to_dataset
-from recordings.demonstration import demonstrations
+from recordings.drec.demonstrations import demonstrations
 from studies import openloop
 from studies.openloop import OpenLoop
 from tests.replay import EXPERT
