@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from nodes._wire import Wire
 from operators.frame import Frame
 from operators.messages import Proprio
-from operators.policy import Policy, state_in_pictures
+from operators.policy import Sees, state_in_pictures
 
 
 class Encoding:
@@ -15,7 +15,7 @@ class Encoding:
     Cameras draw side by side and skip what they have no time for: pictures of one tick are rare on a busy machine.
     """
 
-    def __init__(self, wire: Wire, policy: Policy):
+    def __init__(self, wire: Wire, policy: Sees):
         self._wire, self._policy = wire, policy
         self._worker = ThreadPoolExecutor(max_workers=1)
         self._running: Future | None = None
@@ -39,6 +39,6 @@ class Encoding:
         self._worker.shutdown()
 
     def _run(self, state: Proprio, frames: Mapping[str, Frame]) -> None:
-        values = self._policy.features(state, frames)  # pyright: ignore[reportAttributeAccessIssue]
+        values = self._policy.features(state, frames)
         if state.episode == self._wire.episode:
             self._wire.send("features", state.tick, state.tcp_pose, values.astype(float))

@@ -35,7 +35,7 @@ from operators.motion.join import JOINS
 from operators.motion.kinematics import Unreachable
 from operators.motion.plan import RefusedChunk
 from operators.motion.rows import Rows
-from operators.policy import check_features, check_guide, observe
+from operators.policy import Sees, check_features, check_guide, observe
 from operators.settings import Settings
 from simulation.arm import World
 from simulation.tasks import make_task, named, reference_of, task_class, text_of
@@ -66,8 +66,9 @@ class Lockstep:
         if self.mode == "async_rtc":
             check_guide(self.policy, self.config.policy, self.config.guide)
         self.head: Head | None = None
+        self.sees: Sees | None = None
         if self.mode == "async_a2c2":
-            check_features(self.policy, self.config.policy)
+            self.sees = check_features(self.policy, self.config.policy)
             self.head = read_head(self.config.policy)
         self.renderer = None
         if self.policy.cameras:
@@ -175,7 +176,7 @@ class _Episode:
 
     def _look(self) -> None:
         """What a correction head is told of the pictures."""
-        if self.rig.head is None:
+        if self.rig.sees is None:
             return
         while self.encoding and self.encoding[0][0] <= self.cycle:
             _, told = self.encoding.pop(0)
@@ -183,7 +184,7 @@ class _Episode:
             self.execution.seen(told)
         if self.cycle % PICTURES == 0:
             state = self._proprio()
-            values = self.rig.policy.features(state, self._frames())  # pyright: ignore[reportAttributeAccessIssue]
+            values = self.rig.sees.features(state, self._frames())
             header = self.cycle, self.number, self.cycle * PERIOD_NS
             told = Features(*header, state.tick, state.tcp_pose, values.astype(float))
             self.encoding.append((self.cycle + SEEN_AFTER, told))
