@@ -27,7 +27,7 @@ def run(node: Node, config: Settings) -> None:
             shutter.restart()
         elif isinstance(message, Scene | Request) and (scene := shutter.receive(message)):
             pixels = renderer.render(scene, output.removeprefix("frame_"))
-            wire.send_frame(output, pixels, scene.tick, scene.t_ns)
+            wire.send_frame(output, pixels, scene.t_ns)
 
 
 if __name__ == "__main__":

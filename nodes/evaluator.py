@@ -19,13 +19,11 @@ from recordings.trace import save
 from simulation.tasks import named, text_of
 
 HEARD = ("proprio", "scene", "score", "command", "plan", "request", "chunk", "action_chunk")
-NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor", "recorder", "playback")
 INPUTS = {
-    "frame_front": Frame,
-    "frame_wrist": Frame,
+    "frame_*": Frame,
     **{topic: TOPICS[topic].message for topic in HEARD},
-    "executor_stats": Stats,
-    **{f"{node}_fault": Fault for node in NODES},
+    "*_stats": Stats,
+    "*_fault": Fault,
 }
 SHOWN = (
     "task",
@@ -85,7 +83,7 @@ class Session:
         self.about = named(config.task), config.variant, text_of(config.task, config.prompt)
         start = Episode(0, number, 0, "start", self.seed, *self.about, "", False)
         self.journal = Journal(start, {**about, "name": f"episode_{number}"}, config.clock)
-        self.video = Video(out / f"episode_{number}.mp4")
+        self.video = Video(out / f"episode_{number}.mp4", [name for name in wire.inputs if name.startswith("frame_")])
 
     def run(self) -> EpisodeLog | None:
         """Play the episode; None when the run was stopped from outside before its end."""

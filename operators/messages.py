@@ -86,8 +86,8 @@ class Chunk(NamedTuple):
     inference_ms: Real
     values: Actions
     observed: Integer  # number of the measurement it answers to; -1 where a recording does not tell
-    frame_front: Integer  # number of the picture it answers to, -1 for none
-    frame_wrist: Integer
+    cameras: Texts  # whose frames it answers to
+    frames: Integers  # the number of each of these frames
     exposed_ns: Integer = -1  # when what it answers to was measured; -1 where a recording does not tell
     begun_ns: Integer = -1  # start of inference, frames in hand; likewise
     aligned: Truth = False  # the policy settled its timing: nobody shifts it on their own account

@@ -156,7 +156,7 @@ def _write(writer: Writer, found: Demonstration, begin: int, compress: bool) -> 
         while picture and picture[1].t_ns <= t_ns:
             camera, frame = picture
             height, width, _ = frame.pixels.shape
-            about = frame_metadata(width, height, frame.seq, frame.episode, frame.tick, frame.t_ns)
+            about = frame_metadata(width, height, frame.seq, frame.episode, frame.t_ns)
             content = pa.array(frame.pixels.reshape(-1)), about
             send(f"camera_{camera}", f"frame_{camera}", t_ns, *(pack_frame(*content) if compress else content))
             picture = next(pictures, None)

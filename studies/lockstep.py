@@ -184,7 +184,7 @@ class _Episode:
             self.execution.seen(told)
         if self.cycle % PICTURES == 0:
             state = self._proprio()
-            values = self.rig.sees.features(state, self._frames())
+            values = self.rig.sees.features(state, self._frames(state))
             header = self.cycle, self.number, self.cycle * PERIOD_NS
             told = Features(*header, state.tick, state.tcp_pose, values.astype(float))
             self.encoding.append((self.cycle + SEEN_AFTER, told))
@@ -206,7 +206,8 @@ class _Episode:
 
     def _infer(self, ask: Ask) -> Chunk:
         plan = self.plan if self.rig.mode == "async_rtc" else None
-        observation = observe(ask, self._proprio(self.cycle + 1), self._frames(), plan, self.rig.config.guide)
+        state = self._proprio(self.cycle + 1)
+        observation = observe(ask, state, self._frames(state), plan, self.rig.config.guide)
         clock = self.rig.clock or int
         begun = clock()
         prediction, seen = self.rig.policy.predict(observation), observation.proprio
@@ -241,14 +242,13 @@ class _Episode:
         cycle = self.cycle if cycle is None else cycle
         return Proprio(cycle, self.number, cycle * PERIOD_NS, self.tick, cycle, *self.measured)
 
-    def _frames(self) -> dict[str, Frame]:
+    def _frames(self, state: Proprio) -> dict[str, Frame]:
+        """What the policy's cameras show of a state."""
         if self.rig.renderer is None:
             return {}
-        world, header = self.rig.world, (self.cycle, self.number, self.cycle * PERIOD_NS, self.tick)
-        true = Scene(*header, *world.scene())
+        true = Scene(*state[:4], *self.rig.world.scene())
         scene, draw = self.sight.scene(true), self.rig.renderer.render
         black = np.zeros((self.rig.config.image_height, self.rig.config.image_width, 3), np.uint8)
         return {
-            camera: Frame(draw(scene, camera) if scene else black, *header[:2], self.tick, header[2])
-            for camera in self.rig.policy.cameras
+            camera: Frame(draw(scene, camera) if scene else black, *state[:3]) for camera in self.rig.policy.cameras
         }

@@ -160,7 +160,7 @@ def _numbers(stamps: np.ndarray, times: np.ndarray) -> list[int]:
 def _chunk(number: int, prediction: Prediction, proprio: Proprio) -> Chunk:
     about = prediction.space, prediction.rate_hz, prediction.codec, proprio.tcp_pose, prediction.seed
     header = number, proprio.episode, proprio.t_ns, number, proprio.tick
-    return Chunk(*header, *about, 0.0, np.asarray(prediction.values), proprio.seq, -1, -1)
+    return Chunk(*header, *about, 0.0, np.asarray(prediction.values), proprio.seq, [], np.zeros(0, int))
 
 
 def _table(figures: dict[str, dict]) -> list[list[str]]:

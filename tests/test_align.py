@@ -223,7 +223,7 @@ def decoding(align: str = "phase", refine: str = "rtr") -> Decoding:
 
 def predicted(chunk: Rows, reference: np.ndarray, **about) -> Chunk:
     values = to_relative(chunk.action, reference).astype(np.float32)
-    message = Chunk(1, 0, 0, 1, chunk.tick, "action", 60.0, "", reference, 0, 1.0, values, 0, -1, -1)
+    message = Chunk(1, 0, 0, 1, chunk.tick, "action", 60.0, "", reference, 0, 1.0, values, 0, [], np.zeros(0))
     return message._replace(**about)
 
 

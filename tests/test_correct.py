@@ -169,12 +169,12 @@ def test_each_wrist_picture_is_encoded_once_with_the_newest_of_the_front():
 
     def see(proprio, frames):
         busy.append(sorted(frames))
-        return np.full(3, frames["wrist"].tick, np.float32)
+        return np.full(3, frames["wrist"].t_ns, np.float32)
 
     wire = SimpleNamespace(episode=0, send=lambda output, *columns: sent.append((output, columns)))
-    encoding = Encoding(wire, SimpleNamespace(cameras=("front", "wrist"), features=see))  # pyright: ignore[reportArgumentType]
+    encoding = Encoding(wire, SimpleNamespace(cameras=("front", "wrist"), on_arm="wrist", features=see))  # pyright: ignore[reportArgumentType]
     frames: dict[str, Frame] = {}
-    states = [measured(tick) for tick in range(10)]
+    states = [measured(tick)._replace(t_ns=tick) for tick in range(10)]
     for tick, camera in [
         (2, "front"),
         (2, "wrist"),
@@ -184,7 +184,7 @@ def test_each_wrist_picture_is_encoded_once_with_the_newest_of_the_front():
         (6, "front"),
         (8, "wrist"),
     ]:
-        frames[camera] = Frame(np.zeros((4, 4, 3), np.uint8), 0, 0, tick, 0)
+        frames[camera] = Frame(np.zeros((4, 4, 3), np.uint8), 0, 0, tick)
         encoding.look(states, frames)
         while encoding._running and not encoding._running.done():
             time.sleep(0.001)

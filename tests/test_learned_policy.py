@@ -75,7 +75,7 @@ def make(request, folder):
 def observation(plan: Rows | None = None) -> Observation:
     draw = np.random.default_rng(0)
     pixels = draw.integers(0, 255, (120, 160, 3)).astype(np.uint8)
-    frames = {camera: Frame(pixels, 0, 0, T0, 0) for camera in ("front", "wrist")}
+    frames = {camera: Frame(pixels, 0, 0, 0) for camera in ("front", "wrist")}
     proprio = Proprio(0, 0, 0, T0, T0, np.zeros(6), POSE, np.full(6, 0.02), np.zeros(6), 0.0)
     return Observation(3, proprio, frames, plan, T0 + DELAY)
 

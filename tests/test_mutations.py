@@ -117,8 +117,8 @@ def shortened(cycles: Cycles) -> Cycles:
 
 
 def shown_late(metadata: dict) -> dict:
-    """A picture whose tick is one late."""
-    return {**metadata, "tick": metadata["tick"] + 1}
+    """A frame whose stamp is one late."""
+    return {**metadata, "t_ns": metadata["t_ns"] + 1}
 
 
 def asked(outcome: tuple) -> tuple:

@@ -46,7 +46,7 @@ def write(path: Path, leave_out: tuple = (), pictures: bool = True, packed: bool
         if isinstance(message, Proprio) and pictures and message.cycle % 2 == 0:
             for number, camera in enumerate(("front", "wrist")):
                 pixels = pa.array(picture(2 * message.cycle + number).reshape(-1))
-                about = frame_metadata(SIZE, SIZE, message.cycle // 2, 0, message.tick, at)
+                about = frame_metadata(SIZE, SIZE, message.cycle // 2, 0, at)
                 content = pack_frame(pixels, about) if packed else (pixels, about)
                 writer.write(
                     f"camera_{camera}", f"frame_{camera}", at, encode(f"camera_{camera}", f"frame_{camera}", *content)
@@ -346,7 +346,7 @@ def long_recording(path: Path, cycles: int) -> Path:
         moved = pack(plan._replace(cycle=cycle, seq=cycle, tick=cycle + 1, t_ns=at))
         writer.write("executor", "plan", at, encode("executor", "plan", moved, {}))
         if cycle % 4 == 0:
-            about = frame_metadata(640, 480, cycle // 4, 0, cycle, at)
+            about = frame_metadata(640, 480, cycle // 4, 0, at)
             writer.write("camera_front", "frame_front", at, encode("camera_front", "frame_front", pixels, about))
     writer.close()
     return path

@@ -50,7 +50,7 @@ class Writing:
     def frames(self, renderer: Renderer, target: np.ndarray) -> dict[str, Frame]:
         """What the cameras see with this target painted on the board."""
         scene = Scene(0, 0, 0, self.tick, *self.world.scene())._replace(goal=target)
-        return {name: Frame(renderer.render(scene, name), 0, 0, self.tick, 0) for name in ("front", "wrist")}
+        return {name: Frame(renderer.render(scene, name), 0, 0, 0) for name in ("front", "wrist")}
 
     def observation(self, frames: dict[str, Frame], chunk_id: int = 0) -> Observation:
         return Observation(chunk_id, Proprio(0, 0, 0, self.tick, self.tick, *self.measured), frames)

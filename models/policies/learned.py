@@ -39,7 +39,7 @@ class LearnedPolicy:
         BadCheckpoint: a checkpoint is missing or damaged, or encoder, codec and policy do not fit.
     """
 
-    cameras = ("front", "wrist")
+    cameras, on_arm = ("front", "wrist"), "wrist"
 
     def __init__(self, config: Settings):
         torch.set_num_threads(1)  # the other cores belong to the other processes
