@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from nodes._wire import Wire
 from operators.frame import Frame
 from operators.messages import Proprio
-from operators.policy import Policy, camera_on_arm, state_in_frames
+from operators.policy import Sees, camera_on_arm, state_in_frames
 
 
 class Encoding:
@@ -14,7 +14,7 @@ class Encoding:
     over. Cameras run side by side and skip what they have no time for: frames of one moment are rare on a busy machine.
     """
 
-    def __init__(self, wire: Wire, policy: Policy):
+    def __init__(self, wire: Wire, policy: Sees):
         self._wire, self._policy = wire, policy
         self._worker = ThreadPoolExecutor(max_workers=1)
         self._running: Future | None = None
@@ -38,6 +38,6 @@ class Encoding:
         self._worker.shutdown()
 
     def _run(self, state: Proprio, frames: Mapping[str, Frame]) -> None:
-        values = self._policy.features(state, frames)  # pyright: ignore[reportAttributeAccessIssue]
+        values = self._policy.features(state, frames)
         if state.episode == self._wire.episode:
             self._wire.send("features", state.tick, state.tcp_pose, values.astype(float))

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from operators.measure.log import ChunkRecord, EpisodeLog, PlanTimeBuilder, cycles_from_commands, measured_from_proprio
-from operators.measure.metrics import second_difference_mm
+from operators.measure.jerk import second_difference_mm
+from operators.measure.log import ChunkRecord, EpisodeLog, cycles_from_commands, measured_from_proprio
+from operators.measure.plan_time import PlanTimeBuilder
 from operators.messages import (
     HZ,
     ActionChunk,
@@ -121,10 +122,9 @@ class Journal:
         """What the expert would do."""
         if self._scene is None:
             return {}
-        from simulation.tasks import make_task  # only where there is a simulation
+        from simulation.tasks import make_task, reference_of  # only where there is a simulation
 
-        task = make_task(self.start.task, self.start.seed, self.start.variant)
-        return {"reference_rotation": task.reference_rotation, "reference": task.reference_path}
+        return reference_of(make_task(self.start.task, self.start.seed, self.start.variant))
 
     def _command(self, message: Command) -> None:
         self._commands.append(message)

@@ -16,6 +16,7 @@ from operators.measure.log import EpisodeLog
 from operators.messages import TOPICS, Episode, Fault, Proprio, Stats
 from operators.settings import Settings
 from recordings.trace import save
+from simulation.tasks import named, text_of
 
 HEARD = ("proprio", "scene", "score", "command", "plan", "request", "chunk", "action_chunk")
 INPUTS = {
@@ -79,7 +80,8 @@ class Session:
         self.wire, self.config, self.number = wire, config, number
         self.seed = config.seed + number
         wire.edge.episode = number
-        start = Episode(0, number, 0, "start", self.seed, config.task, config.variant, "", False)
+        self.about = named(config.task), config.variant, text_of(config.task, config.prompt)
+        start = Episode(0, number, 0, "start", self.seed, *self.about, "", False)
         self.journal = Journal(start, {**about, "name": f"episode_{number}"}, config.clock)
         self.video = Video(out / f"episode_{number}.mp4", [name for name in wire.inputs if name.startswith("frame_")])
 
@@ -118,8 +120,7 @@ class Session:
         return "stopped"
 
     def _tell(self, phase: str, reason: str, last: bool) -> None:
-        task = self.config.task, self.config.variant
-        self.wire.send("episode", phase, self.seed, *task, reason, last)
+        self.wire.send("episode", phase, self.seed, *self.about, reason, last)
 
 
 def describe(graph: dict[str, Any]) -> dict[str, Any]:

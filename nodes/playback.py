@@ -18,10 +18,9 @@ from operators.actors.seen import FRESH_NS
 from operators.messages import HZ, ActionChunk, Episode, Fault, Plan, Proprio, Request
 from operators.schema import pack
 from operators.settings import Settings
-from recordings.drec.file import Damage, Message, Reader
-from recordings.drec.migrations import read
+from recordings.drec.file import Damage, Reader
+from recordings.drec.messages import Entry, messages
 from recordings.drec.survey import pictures_to_play
-from recordings.drec.trim import episode_of
 
 INPUTS = {"plan": Plan, "request": Request, "action_chunk": ActionChunk, "episode": Episode}
 INPUTS |= {"policy_fault": Fault, "decoder_fault": Fault}
@@ -67,17 +66,18 @@ class Playback:
         """Send the samples of this episode, then tell that it is done."""
         with Reader(path) as reader:
             begun, first = time.monotonic_ns(), None
-            for offset_ns, output, content in self._samples(reader):
+            for found in self._samples(reader):
+                offset_ns, output = found.record.offset_ns, found.record.output
                 first = offset_ns if first is None else first
                 if offset_ns - first > FRESH_NS:  # a policy waits no longer for a camera's first picture
                     self._to_come.clear()
                 due = round((offset_ns - first) / self._speed)
                 if output != "proprio":
                     self._until(begun + due)
-                    self._node.send_output(output, content.array, content.metadata)
+                    self._node.send_output(output, found.content.array, found.content.metadata)
                     self._to_come.discard(output)
                     continue
-                proprio = read(Proprio, "proprio", content.array)
+                proprio = found.unpack()
                 if proprio.tick + 1 < self._reached:  # the recorded robot stood longer than this run's
                     begun = time.monotonic_ns() - due
                     continue
@@ -86,15 +86,14 @@ class Playback:
         self._until(time.monotonic_ns() + LAST_NS)
         self._wire.send("score", self._last.tick if self._last else 0, True, False, [], np.zeros(0))
 
-    def _samples(self, reader: Reader) -> Iterator[tuple[int, str, Message]]:
-        """Time, output and content of what the recording holds of this episode, until that is over."""
-        for record in reader:
-            content = reader.message(record) if record.output in self._played else None
-            if content is None or episode_of(content) != self._episode:
+    def _samples(self, reader: Reader) -> Iterator[Entry]:
+        """What the recording holds of this episode, until that is over."""
+        for found in messages(reader, self._played):
+            if found.episode != self._episode:
                 continue
             if not self._wire.open or self._wire.episode != self._episode:
                 return
-            yield record.offset_ns, record.output, content
+            yield found
 
     def _measure(self, proprio: Proprio) -> int:
         """Send a sample once the plan is there; for how long the recording had to stand [ns]."""

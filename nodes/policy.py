@@ -40,15 +40,13 @@ def main() -> None:
 
 def run(node: Node, config: Settings, policy: Policy) -> None:
     wire = Wire(node, "policy", INPUTS)
-    encodes = "features" in wire.outputs
     try:
         if "executed" in wire.inputs:
             check_guide(policy, config.policy, config.guide)
-        if encodes:
-            check_features(policy, config.policy)
+        sees = check_features(policy, config.policy) if "features" in wire.outputs else None
     except ValueError as error:
         sys.exit(str(error))
-    encoding = Encoding(wire, policy) if encodes else None
+    encoding = Encoding(wire, sees) if sees else None
     realtime(POLICY)
     seen, inference = Seen(policy.cameras, config, camera_on_arm(policy)), Inference(wire, config, policy)
     with ThreadPoolExecutor(max_workers=1) as worker:

@@ -179,6 +179,7 @@ class Episode(NamedTuple):
     seed: Integer
     task: Text
     variant: Text  # of the task, from its own list
+    text: Text  # the prompt: what a policy that reads is told to do
     reason: Text
     last: Truth
 

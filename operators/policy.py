@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import floor
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,11 +41,10 @@ class Prediction(NamedTuple):
 
 
 class Policy(Protocol):
-    """Deterministic under (seed, episode, chunk_id).
+    """Deterministic under (seed, episode, chunk_id). A class is made from the settings: `Class(config)`.
 
-    One that can continue a plan has `guides`, a tuple of the GUIDES it can use. One that has an encoder of pictures has
-    `features(proprio, frames)`, what it sees in them, (F,). One of whose cameras moves with the arm names it:
-    `on_arm`.
+    What some can do besides is in the protocols Guided and Sees. One of whose cameras moves with the arm
+    names it: `on_arm`.
     """
 
     cameras: tuple[str, ...]  # frames it needs
@@ -56,6 +55,22 @@ class Policy(Protocol):
 
     def predict(self, observation: Observation) -> Prediction:
         """One chunk."""
+        ...
+
+
+@runtime_checkable
+class Guided(Policy, Protocol):
+    """Can continue a plan."""
+
+    guides: tuple[str, ...]  # those of GUIDES it can use
+
+
+@runtime_checkable
+class Sees(Policy, Protocol):
+    """Has an encoder of pictures."""
+
+    def features(self, proprio: Proprio, frames: Mapping[str, Frame]) -> np.ndarray:
+        """What it sees in them, (F,) float32."""
         ...
 
 
@@ -81,28 +96,27 @@ def in_content_time(observation: Observation, draft: Rows) -> tuple[Observation,
     return observation._replace(plan=moved, takeover=takeover), shift_ticks
 
 
-def check_guide(policy: Policy | type[Policy], name: str, guide: str) -> None:
+def check_guide(policy: Policy, name: str, guide: str) -> None:
     """To be called at start where `executed` is wired to a policy.
 
     Raises:
         ValueError: the policy cannot use the method; says why.
     """
-    able = getattr(policy, "guides", ())
+    able = policy.guides if isinstance(policy, Guided) else ()
     if guide not in able:
         others = f"{name} can be guided by {', '.join(able)}" if able else f"{name} cannot be guided: use async_rtr.yml"
         raise ValueError(f"GUIDE={guide}: {GUIDES[guide]}; {others}")
 
 
-def check_features(policy: Policy | type[Policy], name: str) -> None:
-    """To be called at start where the policy's features are wired to the executor.
+def check_features(policy: Policy, name: str) -> Sees:
+    """To be called at start where the policy's features are wired to the executor -> the policy.
 
     Raises:
         ValueError: it has none; says what to do.
     """
-    if not hasattr(policy, "features"):
-        raise ValueError(
-            f"actions are corrected by what a policy's encoder sees, and {name} has none: use async_rtr.yml"
-        )
+    if isinstance(policy, Sees):
+        return policy
+    raise ValueError(f"actions are corrected by what a policy's encoder sees, and {name} has none: use async_rtr.yml")
 
 
 def state_in_frames(recent: Sequence[Proprio], frames: Mapping[str, Frame], on_arm: str = "") -> Proprio:

@@ -11,10 +11,6 @@ from operators.motion.align import WAYS
 from operators.motion.join import JOINS
 from operators.motion.smooth import STAGES
 
-CODECS = ("dct", "pca", "vae")
-LEARNED = "dp_latent60", "dp_action60", "flow_latent60", "flow_action60", "rtcflow_action60"
-POLICIES = ("expert", "expert_flow", *LEARNED, "replay")
-
 
 def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:
     metadata = {"readers": readers, "meaning": meaning, "choices": choices, "least": least}
@@ -25,16 +21,19 @@ def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...]
 class Settings:
     """One field a variable; the variable's name is the field's in capitals."""
 
-    task: str = _variable("write_board", "robot, policy, evaluator", "what is to be done", ("write_board",))
-    variant: str = _variable(
-        "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
+    task: str = _variable("", "robot, camera, policy, evaluator", "what is to be done; empty = the first there is")
+    variant: str = _variable("", "evaluator", "of the task: one of its own list; empty = its first")
+    prompt: str = _variable("", "evaluator", "what a policy that reads is told; empty = the task's own words")
+    policy: str = _variable(
+        "dp_latent60", "policy, executor", "who predicts chunks: a checkpoint (`rtr models`), or a policy without one"
     )
-    policy: str = _variable("dp_latent60", "policy, executor", "who predicts chunks", POLICIES)
-    replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
+    replay: str = _variable(
+        "", "policy", "trace of the episode that a replaying policy repeats, as the evaluator leaves them"
+    )
     robot: str = _variable("sim", "robot", "what moves: `sim`, or a driver of your own (`NAME`, or `NAME:WHICH`)")
     robot_model: str = _variable("ur5e", "robot, executor", "its tool, limits and home: a file of `robots/`, or a path")
     noise: float = _variable(
-        1.0, "policy", "POLICY=expert, expert_flow: size of the chunk error; 0 = none, 1 = like a learned policy"
+        1.0, "policy", "size of the error of a scripted expert's chunks; 0 = none, 1 = like a learned policy"
     )
     guide: str = _variable(
         "rtc", "policy", "how a chunk is made to continue the plan where `executed` is wired to it", tuple(GUIDES)
@@ -46,9 +45,11 @@ class Settings:
     stale_ms: float = _variable(
         200.0, "policy", "a frame older than this is not used: the request waits for a newer one, 2 s at most"
     )
-    codec: str = _variable("vae", "policy, decoder", "of latents, and what refine passes chunks through", CODECS)
+    codec: str = _variable(
+        "vae", "policy, decoder", "of latents, and what refine passes chunks through: a checkpoint, or one without"
+    )
     refine_codec: str = _variable(
-        "", "decoder", "what refine uses in the place of CODEC; empty = CODEC (`async_rtr.yml`: `dct`)", ("", *CODECS)
+        "", "decoder", "what refine uses in the place of CODEC; empty = CODEC (`async_rtr.yml`: `dct`)"
     )
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")

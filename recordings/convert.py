@@ -8,17 +8,18 @@ import numpy as np
 import pyarrow as pa
 
 from operators.frame import Frame, frame_metadata
+from operators.measure.demonstration import Demonstration
 from operators.messages import HORIZON, HZ, Command
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows
 from operators.schema import pack
-from recordings.dataset.features import LAGS, TASK_TEXTS, features
+from recordings.dataset.features import LAGS, features
 from recordings.dataset.play import demonstrations as played
 from recordings.dataset.reader import CAMERA, Dataset, Feature, feature
 from recordings.dataset.reader import Rows as Columns
 from recordings.dataset.writer import Pictures, Prepared, assemble
 from recordings.dataset.writer import Writer as DatasetWriter
-from recordings.demonstration import Demonstration, demonstrations
+from recordings.drec.demonstrations import demonstrations
 from recordings.drec.file import Writer, encode, pack_frame
 
 PAUSE_NS = 1_000_000_000  # between two episodes
@@ -76,7 +77,7 @@ def from_dataset(dataset: Dataset, to: Path, episodes: set[int] | None = None, c
 def _sizes(found: Demonstration) -> dict[str, tuple[int, int]]:
     """Height and width of each camera's first picture."""
     sizes: dict[str, tuple[int, int]] = {}
-    for camera, _, frame in found.pictures():
+    for camera, _, frame in found.frames():
         sizes.setdefault(camera, (frame.pixels.shape[0], frame.pixels.shape[1]))
         if len(sizes) == len(found.seen):
             break
@@ -96,11 +97,12 @@ def _prepared(found: Demonstration, wanted: dict[str, Feature], fps: int, stagin
             )
             for camera in found.seen
         }
-        for camera, number, frame in found.pictures():
+        for camera, number, frame in found.frames():
             for _ in range(np.searchsorted(shown[camera], number), np.searchsorted(shown[camera], number + 1)):
                 videos[CAMERA + camera].add(frame.pixels)
-    about = {"seed": found.episode.seed}
-    text = TASK_TEXTS.get(found.episode.task, found.episode.task)
+    start = found.episode
+    about = {"seed": start.seed, "task": start.task, "variant": start.variant}
+    text = start.text or start.task
     return assemble(wanted, _columns(found, at), videos, text, about)
 
 
@@ -166,5 +168,5 @@ def _write(writer: Writer, found: Demonstration, begin: int, compress: bool) -> 
 
 
 def _timed(found: Demonstration) -> Iterator[tuple[str, Frame]]:
-    for camera, _, frame in found.pictures():
+    for camera, _, frame in found.frames():
         yield camera, frame

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, Measured, PlanTime
+from operators.measure.log import STAMPS, VECTORS, ChunkRecord, Cycles, EpisodeLog, Measurements, PlanTime
 from operators.motion.rows import Rows
 from operators.schema import ACTION_WIDTH
 
@@ -35,7 +35,7 @@ CYCLES = pa.schema(
     }
 )
 PLAN = pa.schema({"tick": pa.int64(), "action": _action, "chunk_id": pa.int64()})
-PROPRIO = pa.schema({"t_ns": pa.int64(), "tick": pa.int64(), "tcp_pose": _vector6, "wrench": _vector6})
+PROPRIO = pa.schema({**dict.fromkeys(STAMPS, pa.int64()), **dict.fromkeys(VECTORS, _vector6), "gripper": pa.float64()})
 CHUNKS = pa.schema(
     {
         "chunk_id": pa.int64(),
@@ -120,7 +120,7 @@ def load(directory: Path | str, name: str) -> EpisodeLog:
     plan_path = Path(f"{stem}_plan.parquet")
     return EpisodeLog(
         cycles=_checked(stem, "cycles", CYCLES, Cycles),
-        proprio=_checked(stem, "proprio", PROPRIO, Measured),
+        proprio=_checked(stem, "proprio", PROPRIO, Measurements),
         chunks=[_chunk(record) for record in chunks],
         plan=_plan(plan_path) if plan_path.exists() else None,
         **_task(task_path, task[0]),

@@ -12,23 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from operators.measure.log import ChunkRecord, Cycles, EpisodeLog
-from operators.measure.metrics import (
-    WINDOW,
-    active,
-    distance_mm,
-    every_cycle,
-    execution_horizon_s,
-    is_late,
-    jitter_ms,
-    jump_floor_mm,
-    plan_time,
-    seam_jumps_mm,
-    step_mm,
-    switches,
-    third_difference_mm,
-)
-from operators.measure.steadiness import paced
+from operators.measure.jerk import step_mm, third_difference_mm
+from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, active
+from operators.measure.metrics import distance_mm
+from operators.measure.plan_time import plan_time, switches
+from operators.measure.seams import WINDOW, jump_floor_mm, seam_jumps_mm
+from operators.measure.steadiness import every_cycle, execution_horizon_s, paced
+from operators.measure.timing import is_late, jitter_ms
 from operators.messages import HZ
 
 CHUNKS_SHOWN = 48

@@ -10,8 +10,8 @@ from math import isfinite
 from typing import Any
 
 from operators.measure.intervals import Interval
-from operators.measure.log import EpisodeLog
-from operators.measure.metrics import METRICS, active
+from operators.measure.log import EpisodeLog, active
+from operators.measure.metrics import METRICS
 from operators.messages import HZ
 from reports.charts import (
     CHUNKS_SHOWN,

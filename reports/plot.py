@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from operators.measure.demonstration import Demonstration
 from operators.motion.rotation import pose_from_action
-from recordings.demonstration import Demonstration
 from recordings.drec.survey import Survey
 
 SUFFIXES = (".png", ".svg", ".pdf")

@@ -12,10 +12,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from models.registry import POLICIES, make_codec, make_policy
+from models.registry import make_codec, make_policy
 from operators.chunks.codec import Codec
 from operators.chunks.decode import decode
 from operators.frame import Frame
+from operators.measure.demonstration import Demonstration
 from operators.measure.intervals import aggregate
 from operators.measure.open_loop import open_loop
 from operators.messages import Chunk, Proprio
@@ -24,8 +25,7 @@ from operators.policy import Observation, Policy, Prediction
 from operators.settings import parse
 from recordings.dataset.play import demonstrations as played
 from recordings.dataset.reader import Dataset
-from recordings.demonstration import Demonstration, demonstrations
-from recordings.drec.file import nearest
+from recordings.drec.demonstrations import demonstrations
 
 Chunks = dict[str, list[Rows]]  # policy -> absolute rows of each of its chunks
 
@@ -61,9 +61,6 @@ def compare(options: OpenLoop) -> dict[str, dict]:
     Raises:
         ValueError: a policy, source or number that is none.
     """
-    for name in options.policy:
-        if name not in POLICIES:
-            raise ValueError(f"--policy: expected a policy, got {name!r}; there are {nearest(name, [*POLICIES])}")
     if options.every < 1 or options.episodes < 1:
         raise ValueError(f"expected --every and --episodes from 1 up, got {options.every} and {options.episodes}")
     policies = {name: make_policy(replace(parse(os.environ), policy=name)) for name in dict.fromkeys(options.policy)}
@@ -142,7 +139,7 @@ def _newest(found: Demonstration, places: Sequence[int], cameras: set[str]) -> I
     """
     wanted = {camera: _numbers(found.seen[camera], found.measured.t_ns[places]) for camera in cameras}
     last = {camera: {number: k for k, number in enumerate(numbers)} for camera, numbers in wanted.items()}
-    stream = found.pictures() if cameras else iter(())
+    stream = found.frames() if cameras else iter(())
     held: dict[tuple[str, int], Frame] = {}
     for k in range(len(places)):
         needed = [(camera, numbers[k]) for camera, numbers in wanted.items()]

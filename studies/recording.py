@@ -151,7 +151,7 @@ class Plot:
     """Its number; the first without."""
 
     def run(self) -> None:
-        from recordings.demonstration import demonstrations
+        from recordings.drec.demonstrations import demonstrations
         from reports.plot import plot
 
         found = {each.episode.episode: each for each in demonstrations(self.file)}

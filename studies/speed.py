@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from operators.measure.log import EpisodeLog
-from operators.measure.metrics import active, episode_metrics, every_cycle, execution_horizon_s
-from operators.measure.steadiness import paced
+from operators.measure.log import EpisodeLog, active
+from operators.measure.metrics import episode_metrics
+from operators.measure.steadiness import every_cycle, execution_horizon_s, paced
 from operators.messages import HZ
 from operators.settings import Settings
 from studies.evaluate import EVALUATION_SEEDS, delay_cycles

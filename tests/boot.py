@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from recordings.drec.file import Message, Reader, Writer, encode
+from recordings.drec.messages import messages
 
 STAMPS = ("t_ns", "exposed_ns", "begun_ns")
 FAR_NS = 10**15  # eleven days
@@ -29,20 +30,15 @@ def moved(message: Message, by_ns: int) -> Message:
 def earliest_ns(path: Path) -> int:
     """The first stamp of a measurement."""
     with Reader(path) as reader:
-        for record in reader:
-            if record.output == "proprio" and (message := reader.message(record)) is not None:
-                return message.array.field("t_ns")[0].as_py()
-    raise ValueError(f"expected a measurement in {path}")
+        return next(messages(reader, {"proprio"})).unpack().t_ns
 
 
 def moved_recording(path: Path, to: Path, by_ns: int) -> Path:
     """A copy of a recording with moved stamps."""
     with Reader(path) as reader:
         writer = Writer(to, reader.header.descriptor, reader.header.dataflow, reader.header.start_unix_ns)
-        for record in reader:
-            message = reader.message(record)
-            assert message is not None
-            later = moved(message, by_ns)
+        for _, record, content in messages(reader):
+            later = moved(content, by_ns)
             event = encode(record.node, record.output, later.array, later.metadata)
             writer.write(record.node, record.output, record.offset_ns, event)
         writer.close()

@@ -8,6 +8,7 @@ What needs no migration is copied byte by byte, so values, order and stamps are 
 import pyarrow as pa
 
 from recordings.drec.file import Reader, Writer, encode
+from recordings.drec.messages import messages
 from recordings.drec.migrations import migrated, state
 from tests.golden import FOLDER, RECORDING, load, store
 
@@ -18,9 +19,9 @@ def recording() -> int:
     with Reader(RECORDING) as reader:
         header = reader.header
         writer = Writer(part, header.descriptor, header.dataflow, header.start_unix_ns)
-        for record in reader:
-            event, content = record.event, reader.message(record)
-            if content is not None and state(record.output, content.array) == "migrated":
+        for _, record, content in messages(reader):
+            event = record.event
+            if state(record.output, content.array) == "migrated":
                 array = migrated(record.output, content.array)
                 event = encode(record.node, record.output, array, content.metadata)
                 changed += 1

@@ -29,6 +29,7 @@ from operators.scheduler_op import Operator as SchedulerOperator
 from operators.schema import pack, schema, unpack
 from operators.settings import Settings
 from recordings.drec.file import Message, Reader
+from recordings.drec.messages import messages
 from recordings.drec.migrations import migrated
 from recordings.trace import load as load_trace
 from simulation.shutter import EVERY
@@ -39,7 +40,9 @@ from tests.robots import ENVELOPE, UR5E
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"
 ACCEPT = "pytest tests/test_golden.py --accept-golden"
-SETTINGS = Settings(**EXPERT, align="phase", seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
+SETTINGS = Settings(
+    **EXPERT, variant="random", align="phase", seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8
+)
 EVALUATED = FOLDER / "evaluator.json"  # figures; null is not measured
 PICTURES = 4  # of each camera that are stored
 
@@ -60,10 +63,10 @@ class Process(NamedTuple):
 def recorded(by_ns: int = 0) -> list[Event]:
     """Everything in the golden recording, in order, with stamps later by that."""
     with Reader(RECORDING) as reader:
-        found = [(record.output, reader.message(record)) for record in reader]
+        found = [(told.record.output, told.content) for told in messages(reader)]
         assert reader.damage == []
-    read = [(output, m._replace(array=migrated(output, m.array))) for output, m in found if m is not None]
-    return [(output, moved(message, by_ns)) for output, message in read] if by_ns else read
+    read = [(output, content._replace(array=migrated(output, content.array))) for output, content in found]
+    return [(output, moved(content, by_ns)) for output, content in read] if by_ns else read
 
 
 def events(inputs: dict[str, str], messages: list[Event]) -> list[dict[str, Any]]:
@@ -125,7 +128,7 @@ def _robot(found: list[dict[str, Any]]) -> Outputs:
     """One cycle a recorded measurement; commands in between are what it then finds."""
     node = replay_node([])
     wire = Wire(node, "robot", robot.INPUTS)
-    tested, cycle = robot.Robot(wire, make_robot("sim", UR5E), Following(ENVELOPE)), 0
+    tested, cycle = robot.Robot(wire, make_robot(SETTINGS, UR5E), Following(ENVELOPE)), 0
     for event in found:
         if event["id"] == "proprio":
             tested.cycle(cycle, cycle * 16_666_667)

@@ -22,9 +22,9 @@ def test_a_camera_draws_the_scene_it_receives(camera):
     from operators.messages import Scene
     from simulation.tasks import make_task
 
-    task = make_task("write_board", SEED, "random")
+    task = make_task("", SEED, "random")
     qpos, no_ink = np.append(task.home_q, 0.0), (np.zeros((0, 2)), np.zeros(0, int))
-    scene = Scene(0, 0, 123, 7, qpos, task.board_pose, task.target, *no_ink)
+    scene = Scene(0, 0, 123, 7, qpos, task.piece_pose, task.goal, *no_ink)
     node = replay_node(
         [("episode", pack(start())), ("scene", pack(scene))],
         node_config={"inputs": dict.fromkeys(process.INPUTS, ""), "outputs": [f"frame_{camera}", "fault"]},

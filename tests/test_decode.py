@@ -220,7 +220,7 @@ def test_a_chunk_that_comes_too_late_is_refused():
 def test_an_episode_forgets_the_plan():
     decoding = Decoding(Settings(), lambda _: CODEC)
     decoding.receive(plan_message(30, 38), int)
-    decoding.receive(Episode(0, 1, 0, "start", 1, "write_board", "random", "", False), int)
+    decoding.receive(Episode(0, 1, 0, "start", 1, "a task", "random", "", "", False), int)
     found = decoding.receive(chunk(RELATIVE), int)
     assert found is not None and found.tick == 30
 

@@ -33,7 +33,7 @@ def done(seq: int, episode: int = 0) -> pa.Array:
 
 
 def episode(number: int, phase: str = "start", last: bool = False) -> pa.Array:
-    return pack(Episode(0, number, 0, phase, 20000, "write_board", "random", "", last))
+    return pack(Episode(0, number, 0, phase, 20000, "a task", "random", "", "", last))
 
 
 def event(source: str, value: pa.Array, **metadata: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recordings.demonstration import demonstrations
+from recordings.drec.demonstrations import demonstrations
 from recordings.drec.survey import playable
 from tests.boot import FAR_NS, JUST_STARTED_NS, earliest_ns, moved_recording
 from tests.graphs import TIMEOUT_S, run

@@ -13,6 +13,7 @@ from nodes import dora_record_node, dora_replay_node, playback, recorder
 from operators.messages import TOPICS, Episode, Plan, Proprio
 from operators.schema import pack, unpack
 from recordings.drec.file import Message, Reader
+from recordings.drec.messages import messages
 from tests import golden
 from tests.boot import FAR_NS, JUST_STARTED_NS, earliest_ns, moved
 from tests.replay import Mock, replay_node
@@ -70,10 +71,8 @@ def kept(path: Path) -> dict[str, list[pa.Array]]:
     """A recording's messages by topic."""
     found: dict[str, list[pa.Array]] = {}
     with Reader(path) as reader:
-        for record in reader:
-            message = reader.message(record)
-            assert message is not None
-            found.setdefault(record.topic, []).append(message.array)
+        for _, record, content in messages(reader):
+            found.setdefault(record.topic, []).append(content.array)
         assert reader.damage == [] and reader.complete
     return found
 
@@ -81,9 +80,9 @@ def kept(path: Path) -> dict[str, list[pa.Array]]:
 def wired() -> tuple[dict[str, str], list[dict]]:
     """Input -> source of a recorder, and its events; an input is called like its source here."""
     with Reader(golden.RECORDING) as reader:
-        records = [(record.topic, reader.message(record)) for record in reader]
+        records = [(record.topic, content) for _, record, content in messages(reader)]
     sources = {topic: topic for topic, _ in records}
-    found = [{"type": "INPUT", "id": t, "value": m.array, "metadata": m.metadata} for t, m in records if m]
+    found = [{"type": "INPUT", "id": t, "value": m.array, "metadata": m.metadata} for t, m in records]
     return sources, found
 
 

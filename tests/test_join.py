@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from operators.actors.executing import Execution
+from operators.measure.jerk import second_difference_mm
 from operators.measure.log import PlanTime
-from operators.measure.metrics import seam_jumps_mm, second_difference_mm
+from operators.measure.seams import seam_jumps_mm
 from operators.messages import ActionChunk, Proprio
 from operators.motion.join import (
     ENSEMBLE_DECAY,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nodes._journal import Journal
-from operators.measure.metrics import episode_metrics, observation_age_ms, picture_age_ms
+from operators.measure.metrics import episode_metrics
+from operators.measure.timing import observation_age_ms, picture_age_ms
 from operators.messages import ActionChunk, Chunk, Command, Plan, Proprio, Request
 from tests.chunks import START, line
 from tests.replay import episode_messages, told

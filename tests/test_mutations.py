@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import models.samplers.guidance
+import nodes._journal
 import nodes._wire
 import operators.actors.executing
 import operators.actors.following
@@ -21,14 +22,19 @@ import operators.actors.seen
 import operators.chunks.codec
 import operators.chunks.decode
 import operators.edge
-import operators.measure.metrics
+import operators.measure.jerk
+import operators.measure.seams
+import operators.measure.timing
 import operators.motion.join
+import operators.motion.limits
 import operators.motion.plan
 import operators.policy
+import reports.report
 import simulation.arm
 import simulation.expert_policy
 from operators import messages, schema
-from operators.measure.log import PlanTimeBuilder
+from operators.measure.log import Cycles
+from operators.measure.plan_time import PlanTimeBuilder
 from operators.motion.rows import Rows
 from tests import golden
 
@@ -98,8 +104,17 @@ def bound(change: Callable) -> Callable:
     return lambda prefix: prefix and of(0, change)(prefix)
 
 
-def numbered_late(numbers: list[int]) -> list[int]:
-    return [number + 1 for number in numbers]
+def negative(value: np.ndarray) -> np.ndarray:
+    return -value
+
+
+def higher(figures: dict[str, float]) -> dict[str, float]:
+    return {name: value + 1 for name, value in figures.items()}
+
+
+def shortened(cycles: Cycles) -> Cycles:
+    """A log that lacks its last cycle."""
+    return Cycles(**{name: column[:-1] for name, column in vars(cycles).items()})
 
 
 def shown_late(metadata: dict) -> dict:
@@ -133,7 +148,7 @@ MUTANTS = {
     "codec.reconstruct": Mutant(operators.chunks.decode, "reconstruct", (turned, early), "decoder"),
     "decode": Mutant(operators.chunks.decode, "decode", (turned, late, early), "decoder"),
     "edge.read": Mutant(operators.edge, "unpack", (heard,), "executor"),
-    "log.executed": Mutant(PlanTimeBuilder, "build", (of(0, late), of(1, early)), "evaluator"),
+    "plan_time.executed": Mutant(PlanTimeBuilder, "build", (of(0, late), of(1, early)), "evaluator"),
     "executing.chunk": Mutant(operators.actors.executing, "rows", (turned, late, early), "executor"),
     "feed.advance": Mutant(operators.motion.plan, "advance", (of(0, late), of(0, early), of(1, turned)), "executor"),
     "foresight.rolled_forward": Mutant(operators.policy, "rolled_forward", (mirrored, heard), "policy_vlash"),
@@ -142,8 +157,11 @@ MUTANTS = {
     "following.cycle": Mutant(operators.actors.following.Following, "cycle", (of(0, turned),), "robot"),
     "limits.limit": Mutant(operators.actors.executing.Limiter, "limit", (of(1, turned),), "executor"),
     "schema.read": Mutant(schema, "_value", (misread, miscounted), "decoder"),
-    "metrics.jitter": Mutant(operators.measure.metrics, "jitter_ms", (lambda late: -late,), "evaluator"),
-    "metrics.overlap": Mutant(operators.measure.metrics, "overlap_difference_mm", (turned,), "evaluator"),
+    "jerk.third": Mutant(operators.measure.jerk, "third_difference_mm", (negative,), "evaluator"),
+    "log.commanded": Mutant(nodes._journal, "cycles_from_commands", (shortened,), "evaluator"),
+    "metrics.episode": Mutant(reports.report, "episode_metrics", (higher,), "evaluator"),
+    "seams.overlap": Mutant(operators.measure.seams, "overlap_difference_mm", (turned,), "evaluator"),
+    "timing.jitter": Mutant(operators.measure.timing, "jitter_ms", (negative,), "evaluator"),
     "plan.step": Mutant(operators.motion.plan.Plan, "_at", (of(0, turned),), "executor"),
     "join.newest": Mutant(operators.motion.join.JOINS, "newest", (turned, early), "executor"),
     "policy.observe": Mutant(operators.actors.seen, "observe", (observed(mirrored), observed(heard)), "policy"),
@@ -156,9 +174,11 @@ MUTANTS = {
     "scheduling.delay": Mutant(operators.actors.scheduling.Schedule, "_lost", (lambda lost: not lost,), "scheduler"),
     "seen.take": Mutant(operators.actors.seen.Seen, "take", (taken(mirrored), taken(heard)), "policy"),
     "smooth.follow": Mutant(operators.actors.executing.Tracker, "follow", (turned,), "executor_ruckig"),
+    "vectors.add": Mutant(operators.motion.limits, "add", (of(0, turned),), "executor"),
 }
 ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the test that does
     "correct": ("no process of the golden recording has the edge `features`", "test_correct.py"),
+    "demonstration": ("recordings and data sets are read into it, by no process", "test_recording.py"),
     "intervals": ("they are of several episodes, the golden recording has one", "test_metrics.py"),
     "open_loop": ("no process uses it, only a study", "test_open_loop.py"),
     "messages": ("it only names columns: what a process makes of them is replayed", "test_messages.py"),

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pytest
 
 from operators.frame import frame_metadata
+from operators.measure.demonstration import Demonstration
 from operators.messages import TOPICS, Proprio
 from operators.schema import pack, unpack
 from recordings.convert import from_dataset, to_dataset
 from recordings.dataset.reader import Dataset
-from recordings.demonstration import demonstrations
 from recordings.drec import export
+from recordings.drec.demonstrations import demonstrations
 from recordings.drec.export import MissingExtra, curves, json_schema, to_mcap, to_rerun
 from recordings.drec.file import Reader, Writer, encode, pack_frame
 from recordings.drec.migrations import Added, Dropped, Renamed, migrated, state
@@ -152,7 +153,7 @@ def test_trim_keeps_time_topics_and_episode_byte_by_byte(recorded, tmp_path):
 
 
 def test_a_demonstration_has_every_measurement_and_one_row_a_tick(recorded):
-    (found,) = demonstrations(recorded)
+    found: Demonstration = demonstrations(recorded)[0]
     messages = episode_messages("async_rtr")
     proprio, last = told(messages, "proprio"), told(messages, "plan")[-1]
     assert len(found.measured) == len(proprio)
@@ -161,7 +162,7 @@ def test_a_demonstration_has_every_measurement_and_one_row_a_tick(recorded):
     executed = last.executed
     assert np.array_equal(found.commanded.between(last.tick - len(executed), last.tick).action, executed)
     assert found.commanded.end == last.tick and found.notes == ()
-    camera, number, frame = list(found.pictures())[5]
+    camera, number, frame = list(found.frames())[5]
     assert (camera, number) == ("wrist", 2) and np.array_equal(frame.pixels, picture(2 * 4 + 1))
 
 
@@ -213,7 +214,7 @@ def test_a_recording_becomes_a_data_set_and_a_recording_again(recorded, tmp_path
 
 def test_packed_pictures_are_the_same_pictures(tmp_path, recorded):
     packed = write(tmp_path / "x.drec", packed=True)
-    pairs = zip(demonstrations(packed)[0].pictures(), demonstrations(recorded)[0].pictures(), strict=True)
+    pairs = zip(demonstrations(packed)[0].frames(), demonstrations(recorded)[0].frames(), strict=True)
     assert all(np.array_equal(left.pixels, right.pixels) for (_, _, left), (_, _, right) in pairs)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, Measured, PlanTime
+from operators.measure.log import ChunkRecord, Cycles, EpisodeLog, Measurements, PlanTime
 from operators.measure.metrics import METRICS, episode_metrics
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows, rows
@@ -78,14 +78,14 @@ def an_episode(seed=20000, ticks=480):
         meta={
             "name": f"episode_{seed}",
             "episode": seed,
-            "task": "write_board",
+            "task": "a task",
             "mode": "async_rtr",
             "policy": "dp_latent60",
         }
         | {"refine": "rtr", "margin": 8, "join": "newest", "seed": seed, "done_cycle": n - 1},
         cycles=cycles,
         chunks=[*chunks, ChunkRecord(99, 480, request_ns=9_000_000_000)],
-        proprio=Measured(t_ns + 2_000_000, held + 1, tcp, wrench),
+        proprio=Measurements(np.arange(n), t_ns + 2_000_000, held + 1, np.arange(n), tcp, tcp, tcp, wrench, tcp[:, 0]),
         score={"success": 1.0, "inked_percent": 97.3, "mean_force_n": 2.02},
         goal=path,
         marks=plan[held, :2].astype(np.float64) + random.normal(0, 2e-4, (n, 2)),
@@ -101,7 +101,7 @@ def assert_same(left, right):
     assert type(left) is type(right)
     if isinstance(left, np.ndarray):
         assert left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes()
-    elif isinstance(left, EpisodeLog | Cycles | Measured | ChunkRecord):
+    elif isinstance(left, EpisodeLog | Cycles | Measurements | ChunkRecord):
         for field in fields(left):
             assert_same(getattr(left, field.name), getattr(right, field.name))
     elif isinstance(left, list | Rows | PlanTime):

@@ -12,6 +12,7 @@ from operators.actors.following import WATCHDOG_CYCLES, Following
 from operators.messages import Command, Episode
 from operators.motion.rotation import action_from_pose
 from operators.schema import pack
+from operators.settings import Settings
 from simulation.tasks import make_task
 from tests.replay import replay_node, sent
 from tests.robots import ENVELOPE, UR5E
@@ -20,7 +21,7 @@ SEED = 10_002
 
 
 def start(episode=0):
-    return Episode(0, episode, 0, "start", SEED, "write_board", "random", "", False)
+    return Episode(0, episode, 0, "start", SEED, "", "random", "", "", False)
 
 
 def command(tick, action, seq=0):
@@ -38,11 +39,11 @@ def started():
 
 
 def made(wire: Wire, driver: Any = None) -> Robot:
-    return Robot(wire, driver or make_robot("sim", UR5E), Following(ENVELOPE))
+    return Robot(wire, driver or make_robot(Settings(), UR5E), Following(ENVELOPE))
 
 
 def home():
-    return action_from_pose(make_task("write_board", SEED, "random").home_pose)
+    return action_from_pose(make_task("", SEED, "random").home_pose)
 
 
 def test_it_says_nothing_before_an_episode():

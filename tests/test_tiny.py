@@ -11,8 +11,9 @@ import numpy as np
 
 from operators.chunks.codec import DctCodec, reconstruct
 from operators.chunks.refine import refine
+from operators.measure.jerk import second_difference_mm
 from operators.measure.log import PlanTime
-from operators.measure.metrics import seam_jumps_mm, second_difference_mm
+from operators.measure.seams import seam_jumps_mm
 from operators.messages import HORIZON
 from operators.motion.join import newest
 from operators.motion.plan import Plan, hold

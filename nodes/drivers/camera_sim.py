@@ -5,8 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from operators.messages import Episode, Request, Scene
+from operators.settings import Settings
+from simulation.arm import cameras
 from simulation.renderer import NoGraphics, Renderer
 from simulation.shutter import Shutter
+from simulation.tasks import task_class
 
 
 class SimulatedCamera:
@@ -14,10 +17,12 @@ class SimulatedCamera:
 
     INPUTS = ("scene", "request")
 
-    def __init__(self, name: str, which: str, width: int, height: int) -> None:
-        self._view, self._shutter = which or name, Shutter()
+    def __init__(self, config: Settings, name: str, which: str) -> None:
+        self._view, self._shutter, task = which or name, Shutter(), task_class(config.task)
+        if self._view not in cameras(task.SCENE):
+            raise ValueError(f"expected a view of {', '.join(cameras(task.SCENE))}, got {self._view!r}")
         try:
-            self._renderer = Renderer(width, height, (self._view,))
+            self._renderer = Renderer(task, config.image_width, config.image_height)
         except NoGraphics as error:
             raise ValueError(str(error)) from error
 

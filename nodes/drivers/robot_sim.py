@@ -7,6 +7,7 @@ import numpy as np
 from nodes.drivers import Reading
 from operators.messages import HZ, Episode
 from operators.robot_model import RobotModel
+from operators.settings import Settings
 from simulation.arm import World
 from simulation.tasks import make_task
 
@@ -16,7 +17,7 @@ SCORE_EVERY = 6  # cycles: 10 Hz
 class SimulatedRobot:
     """Physics that move on by one tick each time a target is set."""
 
-    def __init__(self, model: RobotModel, which: str) -> None:
+    def __init__(self, config: Settings, model: RobotModel, which: str) -> None:
         self._world = World()
 
     def episode(self, start: Episode) -> None:
@@ -33,11 +34,10 @@ class SimulatedRobot:
         self._measured = self._world.step(action)
 
     def scene(self) -> tuple[Any, ...]:
-        world, task = self._world, self._task
-        return world.qpos, task.board_pose, task.target, world.ink, np.array(world.pen_down, np.int64)
+        return self._world.scene()
 
     def score(self, cycle: int) -> tuple[Any, ...] | None:
-        self._judge.update(cycle / HZ, self._measured, self._world.ink)
+        self._judge.update(cycle / HZ, self._measured, self._world.marks.points)
         if cycle % SCORE_EVERY:
             return None
         score = self._judge.result()

@@ -14,6 +14,8 @@ from operators.messages import Command, Proprio
 from operators.motion.rows import Rows
 from operators.schema import ACTION_WIDTH
 
+STAMPS = "seq", "t_ns", "tick", "cycle"
+VECTORS = "q", "tcp_pose", "tcp_velocity", "wrench"
 STATES = ("playing", "waiting", "braking", "holding")
 
 
@@ -46,23 +48,35 @@ class Cycles:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """The robot's measured state, one entry a `proprio` message; `tick` as there: newest applied + 1."""
+class Measurements:
+    """The robot's measured state, one entry a `proprio` message."""
 
-    t_ns: np.ndarray  # (n,) int64
-    tick: np.ndarray  # (n,) int64
+    seq: np.ndarray  # (n,) int64, as are the other three
+    t_ns: np.ndarray
+    tick: np.ndarray  # newest applied + 1
+    cycle: np.ndarray
+    q: np.ndarray  # (n, 6) float64, rad
     tcp_pose: np.ndarray  # (n, 6) float64, m and rotation vector
+    tcp_velocity: np.ndarray  # (n, 6) float64, m/s and rad/s
     wrench: np.ndarray  # (n, 6) float64, N and Nm in the tool frame; +z presses the tool back
+    gripper: np.ndarray  # (n,) float64
 
     def __post_init__(self) -> None:
-        _settle(self, "t_ns", np.int64)
-        _settle(self, "tick", np.int64)
-        _settle(self, "tcp_pose", np.float64, 6)
-        _settle(self, "wrench", np.float64, 6)
+        for name in STAMPS:
+            _settle(self, name, np.int64)
+        for name in VECTORS:
+            _settle(self, name, np.float64, 6)
+        _settle(self, "gripper", np.float64)
         _check_equal_length(self)
 
     def __len__(self) -> int:
         return len(self.tick)
+
+    def message(self, at: int, episode: int) -> Proprio:
+        """One entry as it was sent."""
+        stamps = {name: int(getattr(self, name)[at]) for name in STAMPS}
+        vectors = {name: getattr(self, name)[at] for name in VECTORS}
+        return Proprio(**stamps, **vectors, episode=episode, gripper=float(self.gripper[at]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,53 +108,12 @@ class PlanTime(NamedTuple):
     chunk_id: np.ndarray  # (n,) int64, owner of the row; -1 where it is not known
 
 
-class PlanTimeBuilder:
-    """Collects PlanTime from the executor's plans, cycle by cycle.
-
-    Commands alone tell the rows only at full feed: where it is slower they lie between rows.
-    """
-
-    def __init__(self) -> None:
-        self._end = 0  # tick after the newest row collected
-        self._action: list[np.ndarray] = []
-        self._owner: list[int] = []
-        self.arrival_tick: dict[int, int] = {}  # chunk_id -> first tick the chunk owned when it joined
-
-    def add(self, tick: int, planned: np.ndarray, executed: Rows, owner: np.ndarray) -> None:
-        """One cycle. Cycles may be missing as long as `executed` reaches back over them.
-
-        Args:
-            tick: newest row reached by the command.
-            planned: (10,) what the join produced for it.
-            executed: the plan's rows that can no longer change.
-            owner: chunk of each executed and planned row, in this order.
-        """
-        for chunk_id, first in zip(*np.unique(owner, return_index=True), strict=True):
-            self.arrival_tick.setdefault(int(chunk_id), executed.tick + int(first))
-        for missing in range(self._end, executed.tick):
-            self._append(missing, np.full(ACTION_WIDTH, np.nan, np.float32), -1)
-        for row_tick in range(max(self._end, executed.tick), executed.end):
-            whole = row_tick == tick == executed.end - 1  # on the row itself: what was sent may stand in its place
-            row = planned if whole else executed.at(row_tick)
-            self._append(row_tick, row, int(owner[row_tick - executed.tick]))
-
-    def build(self) -> PlanTime:
-        """What was collected so far."""
-        action = np.array(self._action, np.float32).reshape(-1, ACTION_WIDTH)
-        return PlanTime(self._end - len(action), action, np.array(self._owner, np.int64))
-
-    def _append(self, tick: int, row: np.ndarray, owner: int) -> None:
-        self._action.append(np.array(row, np.float32))
-        self._owner.append(owner)
-        self._end = tick + 1
-
-
 def no_cycles() -> Cycles:
     """A log without a command."""
     return cycles_from_commands([])
 
 
-def not_measured() -> Measured:
+def not_measured() -> Measurements:
     """A log without proprioception."""
     return measured_from_proprio([])
 
@@ -152,7 +125,7 @@ class EpisodeLog:
     meta: dict  # name, episode, task, seed, policy, refine, join ...; done_cycle: cycle at which the task was done
     cycles: Cycles = field(default_factory=no_cycles)
     chunks: list[ChunkRecord] = field(default_factory=list)  # in the order of their requests
-    proprio: Measured = field(default_factory=not_measured)
+    proprio: Measurements = field(default_factory=not_measured)
     score: dict[str, float] = field(default_factory=dict)  # the task's own judgement; `success` is 0 or 1
     goal: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the plane of the task
     marks: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the order written
@@ -171,16 +144,26 @@ class EpisodeLog:
             _settle(self, "reference_rotation", np.float64)
 
 
+def active(log: EpisodeLog) -> Cycles:
+    """The cycles from the first played row until the task was done (`meta["done_cycle"]`) or the log ends."""
+    cycles = log.cycles
+    played = np.flatnonzero(cycles.state == "playing")
+    start = int(played[0]) if len(played) else len(cycles)
+    done = log.meta.get("done_cycle")
+    end = len(cycles) if done is None else int(np.searchsorted(cycles.cycle, done, side="right"))
+    return Cycles(**{name: array[start:end] for name, array in vars(cycles).items()})
+
+
 def cycles_from_commands(commands: Sequence[Command]) -> Cycles:
     """Cycles out of received `command` messages, oldest first."""
     names = ("cycle", "tick", "t_ns", "state", "planned", "action", "chunk_id", "clamped")
     return Cycles(**{name: np.array([getattr(command, name) for command in commands]) for name in names})
 
 
-def measured_from_proprio(messages: Sequence[Proprio]) -> Measured:
-    """Measured out of received `proprio` messages, oldest first."""
-    names = ("t_ns", "tick", "tcp_pose", "wrench")
-    return Measured(**{name: np.array([getattr(message, name) for message in messages]) for name in names})
+def measured_from_proprio(messages: Sequence[Proprio]) -> Measurements:
+    """Measurements out of received `proprio` messages, oldest first."""
+    names = *STAMPS, *VECTORS, "gripper"
+    return Measurements(**{name: np.array([getattr(message, name) for message in messages]) for name in names})
 
 
 def _settle(record: object, name: str, dtype: type | str, width: int | None = None) -> None:

@@ -9,8 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from operators.measure.metrics import open_loop_metrics
-from operators.motion.rotation import matrix_from_6d, vector_from_matrix
+from operators.measure.intervals import mean, percentile
+from operators.measure.jerk import JERK_M_S3
+from operators.motion.rotation import angle_between, matrix_from_6d, vector_from_matrix
 from operators.motion.rows import Rows
 
 XYZ, TURNS = ("x", "y", "z"), ("roll", "pitch", "yaw")
@@ -80,3 +81,21 @@ def _seams(chunks: Sequence[Rows], delay: int) -> dict[str, float]:
 def _stacked(parts: list[np.ndarray]) -> np.ndarray:
     """(n, 3); one row of NaN for nothing."""
     return np.concatenate(parts) if parts else np.full((1, 3), np.nan)
+
+
+def open_loop_metrics(predicted: np.ndarray, demonstrated: np.ndarray) -> dict[str, float]:
+    """Deviation and jerk of predicted chunks against demonstrated ones, both (..., H, 10), absolute or relative alike.
+
+    `deviation_mm` is the mean over rows and axes of the absolute difference, `deviation_deg` the mean angle.
+    """
+    xyz = np.asarray(predicted, np.float64)[..., :3]
+    error = 1e3 * np.abs(xyz - np.asarray(demonstrated, np.float64)[..., :3])
+    jerk = np.linalg.norm(1e3 * np.diff(xyz, 3, axis=-2), axis=-1)
+    return {
+        "deviation_mm": mean(error),
+        "deviation_p95_mm": percentile(error, 95),
+        "deviation_deg": mean(np.degrees(angle_between(predicted, demonstrated))),
+        "chunk_jerk_mm_per_tick3": mean(jerk),
+        "chunk_jerk_mm_per_tick3_p99": percentile(jerk, 99),
+        "chunk_jerk_m_s3": JERK_M_S3 * mean(jerk),
+    }

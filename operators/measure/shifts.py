@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.measure.log import ChunkRecord, EpisodeLog
-from operators.measure.metrics import active, every_cycle, execution_horizon_s, plan_time
-from operators.measure.steadiness import moving_mean, paced
+from operators.measure.log import ChunkRecord, EpisodeLog, active
+from operators.measure.plan_time import plan_time
+from operators.measure.steadiness import every_cycle, execution_horizon_s, moving_mean, paced
 from operators.messages import HZ
 from operators.motion.align import Fit, fit
 from operators.motion.rows import Rows

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from operators.measure.log import Cycles, EpisodeLog, active
+from operators.measure.plan_time import plan_time, switches
 from operators.messages import HZ
 
 MOVING_MM_S = 1.0  # slower than this the reference stands
@@ -185,3 +187,35 @@ def _smoothed(series: np.ndarray) -> np.ndarray:
     kernel = np.sinc(2 * HIGHEST_HZ / HZ * taps) * np.hamming(13)
     padded = np.pad(series, 6, mode="reflect") if len(series) > 6 else np.pad(series, 6, mode="edge")
     return np.convolve(padded, kernel / kernel.sum(), "valid")
+
+
+def steadiness_metrics(log: EpisodeLog) -> dict[str, float]:
+    horizon_s = execution_horizon_s(log)
+    commanded = steadiness(every_cycle(active(log)), log.reference, horizon_s)
+    measured = steadiness(measured_every_cycle(log), log.reference, horizon_s)
+    return {**commanded, **{f"{name}_measured": value for name, value in measured.items()}}
+
+
+def execution_horizon_s(log: EpisodeLog) -> float:
+    """Median time from one takeover to the next; the usual one where there are fewer than three."""
+    at = np.array([switch.start for switch in switches(plan_time(log))])
+    return float(np.median(np.diff(at))) / HZ if len(at) > 2 else USUAL_HORIZON_S
+
+
+def every_cycle(cycles: Cycles) -> np.ndarray:
+    """Commanded positions (n, 3) m, one a cycle; those not received lie on the line between their neighbours."""
+    if not len(cycles):
+        return np.zeros((0, 3))
+    at = np.arange(cycles.cycle[0], cycles.cycle[-1] + 1)
+    return np.stack([np.interp(at, cycles.cycle, axis) for axis in cycles.planned[:, :3].astype(np.float64).T], -1)
+
+
+def measured_every_cycle(log: EpisodeLog) -> np.ndarray:
+    """Measured positions (n, 3) m, one a cycle; by the stamps where a clock was read."""
+    measured = log.proprio
+    if not len(measured):
+        return np.zeros((0, 3))
+    periods = np.maximum(np.rint(np.diff(measured.t_ns) * HZ / 1e9), measured.t_ns[0] == measured.t_ns[-1])
+    cycle = np.concatenate([[0], np.cumsum(periods)])
+    at = np.arange(cycle[-1] + 1)
+    return np.stack([np.interp(at, cycle, axis) for axis in measured.tcp_pose[:, :3].T], -1)

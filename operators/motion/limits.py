@@ -7,18 +7,18 @@ What makes it hard is an invariant: from every state reached, one fixed braking 
 limits. A planned row is sent unchanged if it keeps the limits and the invariant. Otherwise the limiter steers back to
 the plan, mixed with as much braking as the invariant asks for; braking alone keeps it, so there always is a step.
 
-All of this runs on plain floats: on three numbers at a time numpy takes ten times as long.
+All of this runs on plain floats (`motion.vectors`).
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import atan2, ceil, hypot, inf, isfinite, pi, sqrt
+from math import ceil, hypot, inf, isfinite, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from operators.messages import HZ
-from operators.motion.rotation import matrix_from_6d, matrix_from_vector, vector_from_matrix
+from operators.motion.vectors import ZERO, Columns, Vector, add, clipped, shortened, turn_between, turned
 from operators.schema import ACTION_WIDTH
 
 # The bits of `clamped`: what the planned row would break, now, while braking after it, or on the way back to the plan.
@@ -32,10 +32,6 @@ NAMES = ("speed", "acceleration", "jerk", "box", "rotation_speed", "rotation_acc
 ROUNDING, MARGIN = 1e-6, 1e-5
 # Shares of the limits used to slow down at the plan and to join it: the rest is for a plan that accelerates meanwhile.
 APPROACH, REJOIN = 0.4, 0.8
-
-Vector = tuple[float, float, float]
-Columns = tuple[Vector, Vector]  # the first two columns of a rotation matrix, orthonormal
-ZERO: Vector = (0.0, 0.0, 0.0)
 
 
 def names(clamped: int) -> list[str]:
@@ -63,8 +59,8 @@ class Limits(NamedTuple):
 
     def inner(self, position: Vector) -> "Limits":
         """The same less a margin, except that a position already in the margin may stay there."""
-        low = _clipped(_add(self.low, (MARGIN, MARGIN, MARGIN)), self.low, position)
-        high = _clipped(_add(self.high, (MARGIN, MARGIN, MARGIN), -1), position, self.high)
+        low = clipped(add(self.low, (MARGIN, MARGIN, MARGIN)), self.low, position)
+        high = clipped(add(self.high, (MARGIN, MARGIN, MARGIN), -1), position, self.high)
         return self._replace(speed=self.speed - MARGIN, low=low, high=high)
 
     def exceeded(self, step: Vector, change: Vector, jerk: Vector, share: float = 1.0) -> int:
@@ -122,43 +118,43 @@ class Motion(NamedTuple):
 
         `target` is where that step ends: a sum may round to beyond the wall.
         """
-        change = _add(gap, self.step, -1)
-        bits = limits.exceeded(gap, change, _add(change, self.change, -1))
+        change = add(gap, self.step, -1)
+        bits = limits.exceeded(gap, change, add(change, self.change, -1))
         bits = bits or _unsafe(target, gap, change, limits)
-        jump = hypot(*_add(plan_step, self.plan_step, -1)) > limits.acceleration
-        drift = _add(ZERO, self.drift, 0.8) if jump else plan_step
+        jump = hypot(*add(plan_step, self.plan_step, -1)) > limits.acceleration
+        drift = add(ZERO, self.drift, 0.8) if jump else plan_step
         if not bits and not self.on_plan:  # on it again only if it can be kept: no touching and overshooting
-            back = _add(drift, gap, -1)
-            bits = limits.exceeded(ZERO, back, _add(back, change, -1), REJOIN)
+            back = add(drift, gap, -1)
+            bits = limits.exceeded(ZERO, back, add(back, change, -1), REJOIN)
             bits |= limits.exceeded(ZERO, ZERO, back, REJOIN)
         if not bits:
             return Motion(gap, change, plan_step, drift, True), 0
         change = self._return(position, gap, drift, limits)
-        return Motion(_add(self.step, change), change, plan_step, drift, False), bits
+        return Motion(add(self.step, change), change, plan_step, drift, False), bits
 
     def _return(self, position: Vector, gap: Vector, drift: Vector, limits: Limits) -> Vector:
         """The change of step that closes the gap soonest, in the frame that drifts with the plan."""
         inner = limits.inner(position)
-        error = _add(gap, drift, -1)
+        error = add(gap, drift, -1)
         size = hypot(*error)
         slowing = APPROACH * limits.braking
         approach = _first_of_series(size, slowing)
-        wanted = _shortened(_add(drift, error, approach / size if size else 0.0), inner.speed)
+        wanted = shortened(add(drift, error, approach / size if size else 0.0), inner.speed)
         # Towards a wall only as fast as it can be neared while braking for it costs no speed along it.
         ticks = 2 + hypot(*wanted) / limits.braking
-        low, high = (_add(ZERO, _add(corner, position, -1), 1 / ticks) for corner in (inner.low, inner.high))
-        wanted = _clipped(wanted, low, high)
+        low, high = (add(ZERO, add(corner, position, -1), 1 / ticks) for corner in (inner.low, inner.high))
+        wanted = clipped(wanted, low, high)
         # Speeding up no more than the jerk can turn into slowing down in one tick: there is no overshoot.
-        faster = approach > hypot(*_add(self.step, drift, -1))
+        faster = approach > hypot(*add(self.step, drift, -1))
         push = min(limits.braking, limits.jerk - slowing) if faster else limits.braking
-        wanted = _shortened(_add(wanted, self.step, -1), push)
+        wanted = shortened(add(wanted, self.step, -1), push)
         wanted = _within_jerk(self.change, wanted, limits)
         brake = _brake(self.step, self.change, limits)
         best, share, low, width = brake, 1.0, 0.0, 1.0
         for _ in range(6):  # bisection for the largest share of `wanted` that still can brake
-            mixed = _add(brake, _add(wanted, brake, -1), share)
-            step = _add(self.step, mixed)
-            if not _unsafe(_add(position, step), step, mixed, inner):
+            mixed = add(brake, add(wanted, brake, -1), share)
+            step = add(self.step, mixed)
+            if not _unsafe(add(position, step), step, mixed, inner):
                 best, low = mixed, share
                 if share == 1.0:
                     break
@@ -187,7 +183,7 @@ class Limiter(NamedTuple):
             ValueError: not an action, or outside the box, where no step would be allowed.
         """
         row, position, columns = _read(action)
-        if _clipped(position, *envelope.translation.box) != position:
+        if clipped(position, *envelope.translation.box) != position:
             raise ValueError(f"expected a start in the box {envelope.low} to {envelope.high}, got {position}")
         gripper = min(max(float(row[9]), 0.0), 1.0)
         return cls(envelope, position, columns, gripper, position, columns)
@@ -203,18 +199,18 @@ class Limiter(NamedTuple):
         row, planned_position, planned_columns = _read(action)
         sent = row.copy()
 
-        target = _clipped(planned_position, *self.envelope.translation.box)
-        gap, plan_step = _add(target, self.position, -1), _add(target, self.planned_position, -1)
+        target = clipped(planned_position, *self.envelope.translation.box)
+        gap, plan_step = add(target, self.position, -1), add(target, self.planned_position, -1)
         translation, bits = self.translation.follow(self.position, target, gap, plan_step, self.envelope.translation)
-        position = _add(self.position, translation.step) if bits else target
+        position = add(self.position, translation.step) if bits else target
         clamped = bits | (BOX if target != planned_position else 0)
         if clamped:
             sent[:3] = position
 
-        turn = _turn(self.columns, planned_columns)
-        plan_turn = turn if self.rotation.on_plan else _turn(self.planned_columns, planned_columns)
+        turn = turn_between(self.columns, planned_columns)
+        plan_turn = turn if self.rotation.on_plan else turn_between(self.planned_columns, planned_columns)
         rotation, bits = self.rotation.follow(ZERO, turn, turn, plan_turn, self.envelope.rotation)
-        columns = _turned(self.columns, rotation.step) if bits else planned_columns
+        columns = turned(self.columns, rotation.step) if bits else planned_columns
         clamped |= bits * ROTATION_SPEED
         if bits:
             sent[3:9] = (*columns[0], *columns[1])
@@ -246,41 +242,27 @@ def _unsafe(position: Vector, step: Vector, change: Vector, limits: Limits) -> i
         if step == ZERO and hypot(*change) <= limits.jerk - ROUNDING:
             return 0
         change = _brake(step, change, limits)
-        step = _add(step, change)
-        position = _add(position, step)
+        step = add(step, change)
+        position = add(position, step)
     return SPEED
 
 
 def _brake(step: Vector, change: Vector, limits: Limits) -> Vector:
     """The braking policy: the next change of a step on its way to a stand."""
-    return _within_jerk(change, _shortened((-step[0], -step[1], -step[2]), limits.braking), limits)
+    return _within_jerk(change, shortened((-step[0], -step[1], -step[2]), limits.braking), limits)
 
 
 def _within_jerk(change: Vector, wanted: Vector, limits: Limits) -> Vector:
-    jerk = _add(wanted, change, -1)
+    jerk = add(wanted, change, -1)
     if hypot(*jerk) <= limits.jerk - ROUNDING:
         return wanted
-    return _add(change, _shortened(jerk, limits.jerk - ROUNDING))
+    return add(change, shortened(jerk, limits.jerk - ROUNDING))
 
 
 def _first_of_series(total: float, decrement: float) -> float:
     """The first step of the shortest series with this sum whose steps shrink by `decrement`."""
     n = max(ceil((sqrt(1 + 8 * total / decrement) - 1) / 2), 1)
     return total / n + decrement * (n - 1) / 2
-
-
-def _add(left: Vector, right: Vector, factor: float = 1.0) -> Vector:
-    return left[0] + factor * right[0], left[1] + factor * right[1], left[2] + factor * right[2]
-
-
-def _shortened(vector: Vector, longest: float) -> Vector:
-    size = hypot(*vector)
-    return vector if size <= longest else _add(ZERO, vector, longest / size)
-
-
-def _clipped(vector: Vector, lows: Vector, highs: Vector) -> Vector:
-    x, y, z = (min(max(v, low), high) for v, low, high in zip(vector, lows, highs, strict=True))
-    return x, y, z
 
 
 def _inside(corner: Vector, sign: int) -> Vector:
@@ -304,32 +286,4 @@ def _read(action: np.ndarray) -> tuple[np.ndarray, Vector, Columns]:
     second = (d - along * a, e - along * b, f - along * c)
     if min(first, hypot(*second)) < 1e-3:
         raise ValueError(f"expected a 6-D rotation of two directions, got {row[3:9]}")
-    return row, (x, y, z), (_add(ZERO, (a, b, c), 1 / first), _add(ZERO, second, 1 / hypot(*second)))
-
-
-def _cross(left: Vector, right: Vector) -> Vector:
-    (a, b, c), (d, e, f) = left, right
-    return b * f - c * e, c * d - a * f, a * e - b * d
-
-
-def _turn(start: Columns, end: Columns) -> Vector:
-    """The rotation vector [rad], base frame, that turns `start` into `end`; motion.rotation for three floats."""
-    pairs = [(*start, _cross(*start)), (*end, _cross(*end))]
-    sine, trace = ZERO, 0.0
-    for left, right in zip(*pairs, strict=True):
-        sine = _add(sine, _cross(left, right), 0.5)
-        trace += left[0] * right[0] + left[1] * right[1] + left[2] * right[2]
-    size = hypot(*sine)
-    angle = atan2(size, (trace - 1) / 2)
-    if angle > 0.9 * pi:  # the skew part fades away
-        left, right = (matrix_from_6d(np.concatenate(columns)) for columns in (start, end))
-        x, y, z = vector_from_matrix(right @ left.T).tolist()
-        return x, y, z
-    return _add(ZERO, sine, angle / size) if size else ZERO
-
-
-def _turned(columns: Columns, vector: Vector) -> Columns:
-    """Columns after a rotation by a rotation vector [rad]; orthonormal again, or errors would add up over hours."""
-    turned = matrix_from_vector(np.array(vector)) @ matrix_from_6d(np.concatenate(columns))
-    (a, b), (c, d), (e, f) = turned[:, :2].tolist()
-    return (a, c, e), (b, d, f)
+    return row, (x, y, z), (add(ZERO, (a, b, c), 1 / first), add(ZERO, second, 1 / hypot(*second)))

@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 
 from operators.frame import Frame
+from operators.measure.demonstration import Demonstration
+from operators.measure.log import Measurements
 from operators.messages import HORIZON, HZ, Episode
 from operators.motion.rotation import matrix_from_6d, matrix_from_vector, orthonormal_6d, vector_from_matrix
 from operators.motion.rows import Rows
 from operators.schema import ACTION_WIDTH
 from recordings.dataset.reader import INFO_PATH, DamagedDataset, Dataset, EpisodeInfo
-from recordings.demonstration import Demonstration, Measurements
 
 STATE, ACTION, CHUNK = "observation.state", "action", "action_chunk"
 _NEEDED = {STATE: (9,), ACTION: (ACTION_WIDTH,)}
@@ -67,17 +68,18 @@ def _demonstration(dataset: Dataset, about: EpisodeInfo, cameras: Mapping[str, s
     pose = _poses(at, times, rows[STATE].astype(np.float64))
     measured = Measurements(cycles, stamps, measured_tick, cycles, q, pose, velocity, wrench, gripper[:, 0])
     seed = int(about.about.get("seed", 0))
-    episode = Episode(0, about.index, 0, "start", seed, "write_board", "random", "", False)
+    task, variant = (str(about.about.get(name, "")) for name in ("task", "variant"))
+    episode = Episode(0, about.index, 0, "start", seed, task, variant, about.tasks[0], "", False)
     stamped = np.round(times * 1e9).astype(np.int64)
 
-    def pictures() -> Iterator[tuple[str, int, Frame]]:
+    def frames() -> Iterator[tuple[str, int, Frame]]:
         streams = {camera: dataset.stream(about.index, name) for camera, name in cameras.items()}
         for row in range(about.length):
             for camera, stream in streams.items():
                 yield camera, row, Frame(next(stream), row, about.index, int(stamped[row]))
 
     seen = dict.fromkeys(cameras, stamped)
-    return Demonstration(episode, measured, _commanded(rows, tick), seen, pictures)
+    return Demonstration(episode, measured, _commanded(rows, tick), seen, frames)
 
 
 def _ticks(rows: Mapping[str, np.ndarray], times: np.ndarray) -> np.ndarray:

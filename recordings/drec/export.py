@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from operators.frame import Frame, read_frame
-from operators.schema import BadMessage
-from recordings.drec.file import Message, Reader, Record
+from operators.frame import Frame
+from recordings.drec.file import Damage, Message, Reader, Record
+from recordings.drec.messages import messages
 
 IMAGE = "foxglove.CompressedImage"
 IMAGE_SCHEMA = {
@@ -120,20 +120,15 @@ def curves(array: pa.Array) -> Iterator[tuple[str, list[float]]]:
 
 
 def _contents(reader: Reader, topics: Collection[str]) -> Iterator[tuple[Record, Message, Frame | None]]:
-    for record in reader:
+    for found in messages(reader, {topic.split("/", 1)[1] for topic in topics}):
+        _, record, content = found
         if topics and record.topic not in topics:
             continue
-        content = reader.message(record)
-        if content is None:
-            continue
-        frame = None
-        if "encoding" in content.metadata and content.array.type == pa.uint8():
-            try:
-                frame = read_frame(content.array, content.metadata, content.metadata.get("episode", -1))
-            except BadMessage as error:
-                reader.damage.append(f"{reader.name}, offset {record.position}: {record.topic}: {error}")
-                continue
-        yield record, content, frame
+        try:
+            shown = "encoding" in content.metadata and content.array.type == pa.uint8()
+            yield record, content, found.frame() if shown else None
+        except Damage as error:
+            reader.damage.append(str(error))
 
 
 def _image(frame: Frame, record: Record, at: int) -> dict[str, Any]:

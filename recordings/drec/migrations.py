@@ -5,14 +5,12 @@ changed; it is applied where the older columns are found. Columns whose meaning 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from operators.messages import READY, TOPICS
-from operators.schema import schema, unpack
-
-M = TypeVar("M", bound=tuple)
+from operators.schema import schema
 
 
 class Added(NamedTuple):
@@ -80,7 +78,7 @@ Migrations = Mapping[str, Sequence[Added | Renamed | Copied | Dropped | Listed]]
 
 # topic -> changes since its first version, oldest first
 MIGRATIONS: Migrations = {
-    "episode": [Renamed("targets", "variant")],
+    "episode": [Renamed("targets", "variant"), Added("text", "")],
     "scene": [
         Renamed("board_pose", "piece_pose"),
         Renamed("target", "goal"),
@@ -122,15 +120,6 @@ def migrated(topic: str, array: pa.Array, migrations: Migrations | None = None) 
         columns = change.columns(columns, wanted)
     fits = set(columns) == {field.name for field in wanted} and all(columns[f.name].type == f.type for f in wanted)
     return pa.StructArray.from_arrays([columns[f.name] for f in wanted], fields=list(wanted)) if fits else array
-
-
-def read(message: type[M], topic: str, array: pa.Array) -> M:
-    """Check and unpack a recorded message, whatever version it is of.
-
-    Raises:
-        BadMessage: no migration makes it one of today's; both schemas are shown.
-    """
-    return unpack(message, migrated(topic, array))
 
 
 def state(topic: str, array: pa.Array) -> str:

@@ -4,13 +4,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
-from operators.frame import read_frame
-from operators.messages import TOPICS, Episode, Proprio
-from operators.schema import BadMessage
-from recordings.drec.file import Damage, Message, Reader, Record, nearest
-from recordings.drec.migrations import read, state
+from operators.messages import Episode
+from recordings.drec.file import Damage, Reader, nearest
+from recordings.drec.messages import FRAME, Entry, entry, messages
+from recordings.drec.migrations import state
 
 SHOWN = 1000  # problems named; more are only counted
 PLAYABLE = "proprio"
@@ -80,12 +77,12 @@ def survey(reader: Reader) -> Survey:
         topic = topics.setdefault(record.topic, Topic())
         topic.add(record.offset_ns / 1e9, len(record.event))
         found.duration_s = record.offset_ns / 1e9
-        content = reader.message(record)
+        message = entry(reader, record)
         for line in reader.damage[named:]:
             found.problem(line)
         named = len(reader.damage)
-        if content is not None and (wrong := _look(record, content, topic, found)):
-            found.problem(str(Damage(reader.name, record.position, f"{record.topic}: {wrong}")))
+        if message:
+            _look(message, topic, found)
     for line in reader.damage[named:]:
         found.problem(line)
     found.complete, found.topics = reader.complete, dict(sorted(topics.items()))
@@ -98,17 +95,15 @@ def losses(reader: Reader, settled_s: float) -> tuple[int, int, int]:
     A sender's messages are counted from the first that was received.
     """
     newest: dict[str, int] = {}
-    messages, lacking = 0, [0, 0]
-    for record in reader:
-        messages += 1
-        content = reader.message(record)
-        seq = None if content is None else sequence(content)
-        if seq is None:
+    count, lacking = 0, [0, 0]
+    for found in messages(reader):
+        count += 1
+        if (seq := found.seq) is None:
             continue
-        before = newest.get(record.topic, seq - 1)
-        lacking[record.offset_ns > settled_s * 1e9] += max(seq - before - 1, 0)
-        newest[record.topic] = seq
-    return messages, lacking[0], lacking[1]
+        topic, late = found.record.topic, found.record.offset_ns > settled_s * 1e9
+        lacking[late] += max(seq - newest.get(topic, seq - 1) - 1, 0)
+        newest[topic] = seq
+    return count, lacking[0], lacking[1]
 
 
 def playable(found: Survey) -> str:
@@ -134,33 +129,16 @@ def choose(asked: Iterable[str], known: Iterable[str]) -> set[str]:
     return chosen
 
 
-def _look(record: Record, content: Message, topic: Topic, found: Survey) -> str:
-    """Number and check one message; what is wrong with it."""
-    seq = sequence(content)
-    if seq is not None:
+def _look(message: Entry, topic: Topic, found: Survey) -> None:
+    """Number and check one message."""
+    if (seq := message.seq) is not None:
         topic.number(seq)
+    topic.columns = "current" if message.camera else state(message.record.output, message.content.array)
     try:
-        if record.output.startswith("frame_"):
-            topic.columns = "current"
-            episode = content.metadata.get("episode")
-            read_frame(content.array, content.metadata, episode if isinstance(episode, int) else -1)
-        elif record.output in TOPICS:
-            topic.columns = state(record.output, content.array)
-            message = read(TOPICS[record.output].message, record.output, content.array)
-            if isinstance(message, Episode):
-                _episode(message, topic, found)
-    except BadMessage as error:
-        return str(error)
-    return ""
-
-
-def sequence(content: Message) -> int | None:
-    """The sender's number of a message, where it numbers."""
-    seq = content.metadata.get("seq")
-    kind = content.array.type
-    if seq is None and getattr(kind, "num_fields", 0) and kind.field(0).name == "seq" and len(content.array):
-        seq = content.array.field(0)[0].as_py()
-    return int(seq) if isinstance(seq, int | np.integer) else None
+        if isinstance(told := message.unpack(), Episode):
+            _episode(told, topic, found)
+    except Damage as error:
+        found.problem(str(error))
 
 
 def _episode(message: Episode, topic: Topic, found: Survey) -> None:
@@ -183,11 +161,8 @@ def pictures_to_play(reader: Reader) -> set[str]:
     outputs = set()
     for record in reader:
         outputs.add(record.output)
-        content = reader.message(record) if record.output == PLAYABLE else None
-        try:
-            _ = content and read(Proprio, PLAYABLE, content.array)
-        except BadMessage as error:
-            raise Damage(reader.name, record.position, f"{record.topic}: {error}") from None
+        if record.output == PLAYABLE and (found := entry(reader, record)):
+            found.unpack()
     if PLAYABLE not in outputs:
         raise Damage(reader.name, 0, f"expected {PLAYABLE}, got {nearest(PLAYABLE, sorted(outputs))}")
-    return {output for output in outputs if output.startswith("frame_")}
+    return {output for output in outputs if output.startswith(FRAME)}

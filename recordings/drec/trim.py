@@ -3,7 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from recordings.drec.file import Message, Reader, Record, Writer
+from recordings.drec.file import Reader, Writer
+from recordings.drec.messages import entry
 
 
 def trim(
@@ -30,7 +31,7 @@ def trim(
                 continue
             if record.offset_ns > end:
                 break
-            if episode is not None and _episode(reader, record) != episode:
+            if episode is not None and ((found := entry(reader, record)) is None or found.episode != episode):
                 continue
             header = reader.header
             writer = writer or Writer(to, header.descriptor, header.dataflow, header.start_unix_ns + begin)
@@ -41,20 +42,3 @@ def trim(
     if writer is None:
         raise ValueError(f"{reader.name}: expected messages in what is to be kept, there are none")
     return writer.count
-
-
-def _episode(reader: Reader, record: Record) -> int | None:
-    """The episode a message is of, where it says so."""
-    content = reader.message(record)
-    return None if content is None else episode_of(content)
-
-
-def episode_of(content: Message) -> int | None:
-    """The episode in a message's metadata or second column."""
-    said = content.metadata.get("episode")
-    if isinstance(said, int):
-        return said
-    kind = content.array.type
-    if getattr(kind, "num_fields", 0) > 1 and kind.field(1).name == "episode" and len(content.array) == 1:
-        return content.array.field(1)[0].as_py()
-    return None
