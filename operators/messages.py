@@ -24,6 +24,8 @@ from operators.schema import (
 
 HZ = 60
 HORIZON = 48
+READY = "ready"
+STATES = ("starting", "homing", READY, "protective_stop")  # of a robot; only a ready one follows commands
 
 
 class Proprio(NamedTuple):
@@ -39,6 +41,7 @@ class Proprio(NamedTuple):
     tcp_velocity: Vector6  # m/s, rad/s
     wrench: Vector6  # N, Nm, in the tool frame, bias removed; +z presses the tool back
     gripper: Real
+    state: Text = READY  # one of STATES
 
 
 class Scene(NamedTuple):

@@ -30,6 +30,8 @@ class Settings:
     replay: str = _variable(
         "", "policy", "trace of the episode that a replaying policy repeats, as the evaluator leaves them"
     )
+    robot: str = _variable("sim", "robot", "what moves: `sim`, or a driver of your own (`NAME`, or `NAME:WHICH`)")
+    robot_model: str = _variable("ur5e", "robot, executor", "its tool, limits and home: a file of `robots/`, or a path")
     noise: float = _variable(
         1.0, "policy", "size of the error of a scripted expert's chunks; 0 = none, 1 = like a learned policy"
     )
@@ -73,10 +75,8 @@ class Settings:
     request_timeout_ms: float = _variable(
         5000.0, "scheduler", "a chunk that has not come by then is asked for again", least=100
     )
-    image_width: int = _variable(
-        240, "camera_front, camera_wrist", "pixels; policies look at the central square", least=16
-    )
-    image_height: int = _variable(240, "camera_front, camera_wrist", "pixels", least=16)
+    image_width: int = _variable(240, "camera", "pixels; policies look at the central square", least=16)
+    image_height: int = _variable(240, "camera", "pixels", least=16)
     episodes: int = _variable(1, "evaluator", "episodes in the run", least=1)
     seed: int = _variable(
         20000, "policy, evaluator", "of the first episode: 0-9999 collect, 10000-19999 tune, 20000 up evaluate"
@@ -99,6 +99,11 @@ def parse(environ: Mapping[str, str]) -> Settings:
     return Settings(**values)
 
 
+def camera_driver(environ: Mapping[str, str], camera: str) -> str:
+    """What drives a camera: CAMERA_FRONT for `front`, a family of variables as open as that of cameras."""
+    return environ.get(f"CAMERA_{camera.upper()}", "sim")
+
+
 def _parse(variable: Any, text: str) -> Any:
     name, kind, choices = variable.name.upper(), type(variable.default), variable.metadata["choices"]
     if kind is str:
@@ -118,7 +123,13 @@ def _parse(variable: Any, text: str) -> Any:
 def table() -> str:
     """All variables as a markdown table, for the README."""
     head = "| variable | default | read by | meaning |\n|---|---|---|---|\n"
-    return head + "".join(_line(f) for f in fields(Settings))
+    return head + "".join(_line(f) for f in fields(Settings)) + _FAMILY
+
+
+_FAMILY = (
+    "| `CAMERA_<NAME>` | `sim` | camera | what takes the pictures of a camera, `CAMERA_FRONT` those of `front`: `sim`, "
+    "`sim:VIEW`, or a driver of your own (`NAME`, or `NAME:WHICH`) |\n"
+)
 
 
 def _line(variable: Any) -> str:

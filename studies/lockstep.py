@@ -37,6 +37,7 @@ from operators.motion.plan import RefusedChunk
 from operators.motion.rows import Rows
 from operators.policy import Sees, check_features, check_guide, observe
 from operators.settings import Settings
+from robots import read_robot
 from simulation.arm import World
 from simulation.tasks import make_task, named, reference_of, task_class, text_of
 from studies.sight import make_sight
@@ -70,7 +71,7 @@ class Lockstep:
         if self.mode == "async_a2c2":
             self.sees = check_features(self.policy, self.config.policy)
             self.head = read_head(self.config.policy)
-        self.renderer = None
+        self.envelope, self.renderer = read_robot(self.config.robot_model).envelope, None
         if self.policy.cameras:
             from simulation.renderer import Renderer  # needs OpenGL, which not every policy does
 
@@ -101,10 +102,8 @@ class _Episode:
         self.sight = make_sight(rig.sight, config.task, seed, config.variant)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
-        join = JOINS[config.join]
-        self.execution = Execution(
-            join, config.slowest, config.smooth, config.sync_horizon, head=rig.head, align=config.align
-        )
+        output = config.slowest, rig.envelope, config.smooth
+        self.execution = Execution(JOINS[config.join], *output, config.sync_horizon, rig.head, config.align)
         self.scheduling = Scheduling(config, sync=rig.mode == "sync")
         self.decoding = Decoding(config, make_codec)
         rig.policy.start(self.episode)

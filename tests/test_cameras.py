@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nodes import camera_sim
+from nodes import camera as process
 from operators.actors.seen import Seen
 from operators.edge import Edge
 from operators.frame import Frame, frame_metadata, read_frame
@@ -27,9 +27,9 @@ def test_a_camera_draws_the_scene_it_receives(camera):
     scene = Scene(0, 0, 123, 7, qpos, task.piece_pose, task.goal, *no_ink)
     node = replay_node(
         [("episode", pack(start())), ("scene", pack(scene))],
-        node_config={"inputs": dict.fromkeys(camera_sim.INPUTS, ""), "outputs": [f"frame_{camera}", "fault"]},
+        node_config={"inputs": dict.fromkeys(process.INPUTS, ""), "outputs": [f"frame_{camera}", "fault"]},
     )
-    camera_sim.run(node, Settings(image_width=64, image_height=48))
+    process.run(node, Settings(image_width=64, image_height=48), {})
     [(pixels, metadata)] = node.outputs[f"frame_{camera}"]
     frame = read_frame(pa.array(pixels), metadata, episode=0)
     assert frame.pixels.shape == (48, 64, 3) and frame.t_ns == 123

@@ -23,6 +23,7 @@ from studies import lockstep
 from studies.lockstep import Lockstep
 from tests.chunks import POSE, START, curve, line
 from tests.replay import EXPERT, assert_same, episode_messages, events, replay_node, sent, told
+from tests.robots import ENVELOPE
 
 FEATURES = 48
 
@@ -101,7 +102,7 @@ def test_it_takes_less_than_half_a_millisecond():
 
 def test_the_executor_corrects_what_a_chunk_commands_and_nothing_else():
     def run(weights: Head | None, seen: bool) -> list[np.ndarray]:
-        execution = Execution(newest, 1.0, head=weights)
+        execution = Execution(newest, 1.0, ENVELOPE, head=weights)
         found = []
         for cycle in range(12):
             execution.measured(measured(cycle))

@@ -166,6 +166,16 @@ def test_a_demonstration_has_every_measurement_and_one_row_a_tick(recorded):
     assert (camera, number) == ("wrist", 2) and np.array_equal(frame.pixels, picture(2 * 4 + 1))
 
 
+def test_the_way_home_is_no_demonstration(tmp_path):
+    path, messages = tmp_path / "x.drec", told(episode_messages("async_rtr"), "proprio")[:9]
+    writer = Writer(path, "")
+    for message in messages:
+        told_as = message._replace(state="homing" if message.cycle < 4 else "ready")
+        writer.write("robot", "proprio", message.t_ns, encode("robot", "proprio", pack(told_as), {}))
+    writer.close()
+    assert [found.measured.cycle.tolist() for found in demonstrations(path)] == [[4, 5, 6, 7, 8]]
+
+
 def test_without_plans_commands_tell_what_was_done(tmp_path):
     (found,) = demonstrations(write(tmp_path / "x.drec", ("plan",), pictures=False))
     (planned,) = demonstrations(write(tmp_path / "y.drec", pictures=False))
@@ -292,6 +302,16 @@ def test_plot_draws_an_episode(recorded, tmp_path):
         commands.Plot(recorded, tmp_path / "x.png", episode=3).run()
     with pytest.raises(ValueError, match=r"expected a file of \.png"):
         plot(demonstrations(recorded)[0], look(recorded), tmp_path / "x.bmp")
+
+
+def test_a_column_for_each_camera_becomes_two_lists():
+    newest = pack(told(episode_messages("async_rtr"), "chunk")[0]._replace(cameras=["wrist"], frames=np.array([7])))
+    fields = {field.name: newest.field(i) for i, field in enumerate(newest.type)}
+    del fields["cameras"], fields["frames"]
+    fields |= {"frame_front": pa.array([-1]), "frame_wrist": pa.array([7])}
+    older = pa.StructArray.from_arrays(list(fields.values()), list(fields))
+    assert state("chunk", older) == "migrated" and migrated("chunk", older).equals(newest)
+    assert migrated("chunk", newest) is newest
 
 
 def test_an_older_recording_is_read_through_its_migration(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from operators.messages import TOPICS
+from operators.messages import READY, TOPICS
 from operators.schema import schema
 
 
@@ -85,6 +85,7 @@ MIGRATIONS: Migrations = {
         Renamed("ink", "marks"),
         Renamed("pen_down", "begins"),
     ],
+    "proprio": [Added("state", READY)],
     "request": [
         Added("plan", -1),
         Added("plan_before", -1),
