@@ -5,7 +5,6 @@ import sys
 import numpy as np
 from dora import Node
 
-from models.robots import read_robot
 from models.stored import read_head
 from nodes._clock import EXECUTOR, cycles, realtime
 from nodes._wire import Wire, settings
@@ -13,6 +12,7 @@ from operators.actors.executing import Execution
 from operators.messages import HZ, ActionChunk, Episode, Features, Proprio, Request
 from operators.motion.join import JOINS
 from operators.settings import Settings
+from robots import read_robot
 
 INPUTS = {
     "action_chunk": ActionChunk,

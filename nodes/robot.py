@@ -4,13 +4,13 @@ import sys
 
 from dora import Node
 
-from models.robots import read_robot
 from nodes._clock import ROBOT, cycles, realtime
 from nodes._wire import Wire, settings
 from nodes.drivers import DriverError, Simulated, make_robot
 from nodes.drivers import Robot as Driver
 from operators.actors.following import Following
 from operators.messages import HZ, Command, Episode
+from robots import read_robot
 
 INPUTS = Following.INPUTS
 
@@ -59,7 +59,7 @@ def main() -> None:
     config = settings()
     try:  # before Node(): a robot that is not there ends the run before it begins
         model = read_robot(config.robot_model)
-        driver = make_robot(config, model)
+        driver = make_robot(config.robot, model)
     except (ValueError, DriverError) as error:
         sys.exit(str(error))
     run(Node(), driver, Following(model.envelope))

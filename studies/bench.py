@@ -16,7 +16,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from models.robots import read_robot
 from operators.chunks.codec import DctCodec, reconstruct
 from operators.chunks.refine import refine
 from operators.messages import HORIZON, Plan
@@ -28,6 +27,7 @@ from operators.motion.rows import Rows, rows
 from operators.schema import pack, unpack
 from recordings.drec.file import Reader
 from recordings.drec.survey import losses
+from robots import read_robot
 from studies.running import run_graph
 
 LIVE = (

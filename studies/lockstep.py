@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.registry import make_codec, make_policy
-from models.robots import read_robot
 from models.stored import read_head
 from operators.actors.executing import Execution
 from operators.actors.scheduling import Ask, Scheduling
@@ -38,6 +37,7 @@ from operators.motion.plan import RefusedChunk
 from operators.motion.rows import Rows
 from operators.policy import Sees, check_features, check_guide, observe
 from operators.settings import Settings
+from robots import read_robot
 from simulation.arm import World
 from simulation.tasks import make_task, named, reference_of, task_class, text_of
 from studies.sight import make_sight

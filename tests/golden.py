@@ -34,8 +34,8 @@ from recordings.drec.migrations import migrated
 from recordings.trace import load as load_trace
 from simulation.shutter import EVERY
 from tests.boot import moved
+from tests.envelope import ENVELOPE, UR5E
 from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
-from tests.robots import ENVELOPE, UR5E
 
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"
@@ -128,7 +128,7 @@ def _robot(found: list[dict[str, Any]]) -> Outputs:
     """One cycle a recorded measurement; commands in between are what it then finds."""
     node = replay_node([])
     wire = Wire(node, "robot", robot.INPUTS)
-    tested, cycle = robot.Robot(wire, make_robot(SETTINGS, UR5E), Following(ENVELOPE)), 0
+    tested, cycle = robot.Robot(wire, make_robot("sim", UR5E), Following(ENVELOPE)), 0
     for event in found:
         if event["id"] == "proprio":
             tested.cycle(cycle, cycle * 16_666_667)

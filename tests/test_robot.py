@@ -12,10 +12,9 @@ from operators.actors.following import WATCHDOG_CYCLES, Following
 from operators.messages import Command, Episode
 from operators.motion.rotation import action_from_pose
 from operators.schema import pack
-from operators.settings import Settings
 from simulation.tasks import make_task
+from tests.envelope import ENVELOPE, UR5E
 from tests.replay import replay_node, sent
-from tests.robots import ENVELOPE, UR5E
 
 SEED = 10_002
 
@@ -39,7 +38,7 @@ def started():
 
 
 def made(wire: Wire, driver: Any = None) -> Robot:
-    return Robot(wire, driver or make_robot(Settings(), UR5E), Following(ENVELOPE))
+    return Robot(wire, driver or make_robot("sim", UR5E), Following(ENVELOPE))
 
 
 def home():

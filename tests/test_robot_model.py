@@ -4,17 +4,16 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 import pytest
 
-from models.robots import FOLDER, read_robot
 from operators.messages import HZ
 from operators.motion.kinematics import forward
 from operators.robot_model import robot_model
-from simulation.arm import MODEL, TCP
-from simulation.tasks.write_board.task import SERVO_LAG
-from tests.robots import ENVELOPE, UR5E
+from robots import FOLDER, read_robot
+from simulation.arm import load
+from simulation.tasks.write_board.task import SERVO_LAG, WriteBoard
+from tests.envelope import ENVELOPE, UR5E
 
 
 def table() -> dict[str, Any]:
@@ -31,8 +30,8 @@ def test_every_shipped_robot_begins_inside_its_box(path):
 
 
 def test_the_ur5e_is_the_arm_that_is_simulated():
-    model = mujoco.MjModel.from_xml_path(str(MODEL))  # pyright: ignore[reportAttributeAccessIssue]
-    assert np.array_equal(TCP[:3, 3], UR5E.tcp[:3]) and np.array_equal(TCP[:3, :3], np.eye(3))
+    model = load(WriteBoard.SCENE)
+    assert np.array_equal(WriteBoard.TCP[:3, 3], UR5E.tcp[:3]) and np.array_equal(WriteBoard.TCP[:3, :3], np.eye(3))
     limits = np.stack([UR5E.joints.low_rad, UR5E.joints.high_rad], 1)
     assert np.allclose(model.jnt_range[:6], limits)
     assert UR5E.servo_lag_ms * HZ / 1000 == pytest.approx(SERVO_LAG, abs=0.01)
@@ -95,5 +94,5 @@ def test_a_robot_that_is_not_there_is_answered_with_those_that_are(tmp_path):
         read_robot(str(tmp_path / "x.toml"))
 
 
-def test_the_folder_holds_data_only():
-    assert {path.suffix for path in Path(FOLDER).iterdir()} == {".toml"}
+def test_the_folder_holds_models_and_who_reads_them():
+    assert {path.name for path in Path(FOLDER).iterdir() if path.suffix != ".toml"} <= {"__init__.py", "__pycache__"}

@@ -16,7 +16,7 @@ from operators.messages import Score
 from operators.schema import pack
 from recordings.convert import to_dataset
 from recordings.dataset.reader import Dataset
-from recordings.demonstration import demonstrations
+from recordings.drec.demonstrations import demonstrations
 from tests import golden
 from tests.graphs import ROOT, TIMEOUT_S, TRIES, run
 from tests.own_rig import install, path_with

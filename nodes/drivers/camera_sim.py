@@ -1,12 +1,11 @@
 """A camera that draws the simulated scene: a picture that is asked for at once, and otherwise every second one."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
 
 from operators.messages import Episode, Request, Scene
-from operators.settings import Settings
-from simulation.arm import cameras
 from simulation.renderer import NoGraphics, Renderer
 from simulation.shutter import Shutter
 from simulation.tasks import task_class
@@ -17,14 +16,14 @@ class SimulatedCamera:
 
     INPUTS = ("scene", "request")
 
-    def __init__(self, config: Settings, name: str, which: str) -> None:
-        self._view, self._shutter, task = which or name, Shutter(), task_class(config.task)
-        if self._view not in cameras(task.SCENE):
-            raise ValueError(f"expected a view of {', '.join(cameras(task.SCENE))}, got {self._view!r}")
+    def __init__(self, name: str, which: str, width: int, height: int) -> None:
+        self._view, self._shutter = which or name, Shutter()
         try:
-            self._renderer = Renderer(task, config.image_width, config.image_height)
+            self._renderer = Renderer(task_class(os.environ.get("TASK", "")), width, height)
         except NoGraphics as error:
             raise ValueError(str(error)) from error
+        if self._view not in self._renderer.cameras:
+            raise ValueError(f"expected a view of {', '.join(self._renderer.cameras)}, got {self._view!r}")
 
     def start(self, send: Callable[[np.ndarray, int], None], fault: Callable[[str, str], None]) -> None:
         self._send = send

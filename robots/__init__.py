@@ -6,7 +6,7 @@ from pathlib import Path
 from operators.robot_model import RobotModel, robot_model
 
 ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "robots"
+FOLDER = Path(__file__).parent
 
 
 def read_robot(name: str) -> RobotModel:
