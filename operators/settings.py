@@ -21,7 +21,7 @@ def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...]
 class Settings:
     """One field a variable; the variable's name is the field's in capitals."""
 
-    task: str = _variable("", "robot, cameras, policy, evaluator", "what is to be done; empty = the first there is")
+    task: str = _variable("", "robot, camera, policy, evaluator", "what is to be done; empty = the first there is")
     variant: str = _variable("", "evaluator", "of the task: one of its own list; empty = its first")
     prompt: str = _variable("", "evaluator", "what a policy that reads is told; empty = the task's own words")
     policy: str = _variable(

@@ -49,6 +49,8 @@ DECIDED: Mapping[str, tuple[str, ...]] = {
     "tcp_pose": ("tcp_pose",),
     "wrench": ("wrench",),
 }
+# table -> column that older revisions lack -> what was true of all its records
+ADDED = {"golden.robot.proprio": {"state": "ready"}}
 
 DUMP = """
 import os, sys
@@ -124,7 +126,11 @@ def decided(root: Path, folder: Path, options: Same) -> dict[str, pa.Table]:
             name = path.relative_to(folder).with_suffix("").as_posix()
             for new, old in RENAMED.items():
                 name = name.replace(f".{old}.", f".{new}.")
-            tables[name] = pq.read_table(path)
+            table = pq.read_table(path)
+            for column, value in ADDED.get(name, {}).items():
+                if column not in table.column_names:
+                    table = table.append_column(column, pa.array([value] * len(table)))
+            tables[name] = table
     return tables
 
 
