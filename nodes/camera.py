@@ -23,16 +23,16 @@ def main() -> None:
 
 def run(node: Node, config: Settings, environ: Mapping[str, str]) -> None:
     output = next(name for name in node.node_config()["outputs"] if name.startswith("frame_"))
-    name, width, height = output.removeprefix("frame_"), config.image_width, config.image_height
+    name = output.removeprefix("frame_")
     try:
-        driver = make_camera(name, camera_driver(environ, name), width, height)
+        driver = make_camera(config, name, camera_driver(environ, name))
     except DriverError as error:
         sys.exit(str(error))
     wire = Wire(node, f"camera_{name}", {topic: TOPICS[topic].message for topic in ("episode", *driver.INPUTS)})
 
     def send(pixels: np.ndarray, t_ns: int) -> None:
         if wire.open and wire.episode >= 0:  # before the first episode nobody could tell what it belongs to
-            wire.send_frame(output, fitted(pixels, width, height), t_ns)
+            wire.send_frame(output, fitted(pixels, config.image_width, config.image_height), t_ns)
 
     driver.start(send, wire.fault)
     try:

@@ -59,7 +59,7 @@ def main() -> None:
     config = settings()
     try:  # before Node(): a robot that is not there ends the run before it begins
         model = read_robot(config.robot_model)
-        driver = make_robot(config.robot, model)
+        driver = make_robot(config, model)
     except (ValueError, DriverError) as error:
         sys.exit(str(error))
     run(Node(), driver, Following(model.envelope))

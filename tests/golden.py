@@ -128,7 +128,7 @@ def _robot(found: list[dict[str, Any]]) -> Outputs:
     """One cycle a recorded measurement; commands in between are what it then finds."""
     node = replay_node([])
     wire = Wire(node, "robot", robot.INPUTS)
-    tested, cycle = robot.Robot(wire, make_robot("sim", UR5E), Following(ENVELOPE)), 0
+    tested, cycle = robot.Robot(wire, make_robot(SETTINGS, UR5E), Following(ENVELOPE)), 0
     for event in found:
         if event["id"] == "proprio":
             tested.cycle(cycle, cycle * 16_666_667)

@@ -15,7 +15,7 @@ from nodes.drivers import DriverError, Reading
 class Camera:
     INPUTS = ()
 
-    def __init__(self, name, which, width, height):
+    def __init__(self, config, name, which):
         if which == "unplugged":
             raise OSError("no device on port 7")
         self.level, self.ended = int(which), Event()
@@ -38,7 +38,7 @@ class Camera:
 
 
 class Robot:
-    def __init__(self, model, which):
+    def __init__(self, config, model, which):
         self.pose, self.left, self.lost_after, self.calls = np.array([0.45, 0, 0.3, 0, 3.0, 0]), 0, int(which), []
 
     def home(self):

@@ -19,8 +19,6 @@ from tests.own_rig import install
 from tests.replay import Mock, replay_node, sent
 from tests.test_robot import start
 
-SIZE = 64, 48
-
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
@@ -29,16 +27,16 @@ def own(tmp_path, monkeypatch):
 
 def test_an_unknown_driver_is_answered_with_the_choices_of_every_package(own):
     with pytest.raises(DriverError, match=r"^ROBOT: expected one of own, sim, got 'ur5'$"):
-        make_robot("ur5:10.0.0.7", UR5E)
+        make_robot(Settings(robot="ur5:10.0.0.7"), UR5E)
     with pytest.raises(DriverError, match=r"^CAMERA_SIDE: expected one of own, sim, got ''$"):
-        make_camera("side", "", *SIZE)
+        make_camera(Settings(), "side", "")
 
 
 def test_a_driver_that_cannot_be_started_says_why(own):
     with pytest.raises(DriverError, match=r"^CAMERA_SIDE=own:unplugged: no device on port 7$"):
-        make_camera("side", "own:unplugged", *SIZE)
+        make_camera(Settings(), "side", "own:unplugged")
     with pytest.raises(DriverError, match=r"^CAMERA_SIDE=sim: expected a view of front, wrist, got 'side'$"):
-        make_camera("side", "sim", *SIZE)
+        make_camera(Settings(), "side", "sim")
 
 
 def test_a_process_ends_in_one_sentence_without_its_driver(monkeypatch, capsys):
@@ -92,7 +90,7 @@ def followed(driver: Any, cycles: int) -> Any:
 
 
 def test_a_robot_is_told_where_to_be_only_once_it_is_home(own):
-    driver: Any = make_robot("own:99", UR5E)
+    driver: Any = make_robot(Settings(robot="own:99"), UR5E)
     node = followed(driver, 6)
     told = sent(node, "proprio")
     assert [each.state for each in told] == ["homing"] * 3 + ["ready"] * 3
@@ -111,7 +109,7 @@ class Unstopped(Mock):
 
 def test_a_robot_that_is_lost_ends_its_process_in_one_sentence(own, monkeypatch):
     monkeypatch.setattr(robot, "cycles", lambda hz: ((cycle, cycle) for cycle in range(9)))
-    driver: Any = make_robot("own:2", UR5E)
+    driver: Any = make_robot(Settings(robot="own:2"), UR5E)
     node = replay_node([("episode", pack(start()))], Unstopped)
     with pytest.raises(SystemExit, match=r"^own robot: expected an answer, got none for 1 s$"):
         robot.run(node, driver, Following(ENVELOPE))

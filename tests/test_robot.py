@@ -12,6 +12,7 @@ from operators.actors.following import WATCHDOG_CYCLES, Following
 from operators.messages import Command, Episode
 from operators.motion.rotation import action_from_pose
 from operators.schema import pack
+from operators.settings import Settings
 from simulation.tasks import make_task
 from tests.envelope import ENVELOPE, UR5E
 from tests.replay import replay_node, sent
@@ -38,7 +39,7 @@ def started():
 
 
 def made(wire: Wire, driver: Any = None) -> Robot:
-    return Robot(wire, driver or make_robot("sim", UR5E), Following(ENVELOPE))
+    return Robot(wire, driver or make_robot(Settings(), UR5E), Following(ENVELOPE))
 
 
 def home():

@@ -12,6 +12,7 @@ import numpy as np
 
 from operators.messages import READY, Episode
 from operators.robot_model import RobotModel
+from operators.settings import Settings
 
 ROBOTS = {"sim": "nodes.drivers.robot_sim:SimulatedRobot"}
 CAMERAS = {"sim": "nodes.drivers.camera_sim:SimulatedCamera"}
@@ -36,11 +37,11 @@ class Reading(NamedTuple):
 class Robot(Protocol):
     """A robot. Each call returns at once: whatever takes longer runs in a thread or process of the driver's own.
 
-    Made from the robot's model and what follows `NAME:` in ROBOT. Commands that come here are limited and watched
-    already (operators.actors.following), one each 1/60 s while the robot is ready; a driver interpolates between them.
+    Made from the settings, the robot's model and what follows `NAME:` in ROBOT. What comes here was limited and watched
+    (operators.actors.following): one target each 1/60 s while the robot is ready, to be interpolated by the driver.
     """
 
-    def __init__(self, model: RobotModel, which: str) -> None: ...
+    def __init__(self, config: Settings, model: RobotModel, which: str) -> None: ...
 
     def read(self) -> Reading:
         """The newest state, also while the robot is not ready.
@@ -59,9 +60,8 @@ class Robot(Protocol):
         ...
 
     def home(self) -> None:
-        """Go to where episodes begin; the state is `homing` until it is there. Called when an episode begins.
-
-        A driver that may not move by itself stays where it is.
+        """Go to where episodes begin, `homing` on the way; or stay, if moving by itself is not allowed. Called when an
+        episode begins.
         """
         ...
 
@@ -92,17 +92,17 @@ class Simulated(Protocol):
 
 
 class Camera(Protocol):
-    """A camera. Made from its name (`front`), what follows `NAME:` in CAMERA_<NAME>, and the size that is wanted [px].
+    """A camera. Made from the settings, its name (`front`) and what follows `NAME:` in CAMERA_<NAME>.
 
-    Pictures of another size are cut and shrunk by the node; a driver that can choose takes the smallest larger one.
+    Pictures of another size than IMAGE_WIDTH x IMAGE_HEIGHT are cut and resized by the node.
     """
 
     INPUTS: ClassVar[tuple[str, ...]]  # topics it needs to hear, beside `episode`
 
-    def __init__(self, name: str, which: str, width: int, height: int) -> None: ...
+    def __init__(self, config: Settings, name: str, which: str) -> None: ...
 
     def start(self, send: Callable[[np.ndarray, int], None], fault: Callable[[str, str], None]) -> None:
-        """Begin. Both functions may be called from any thread, from now on to `close`.
+        """Begin. Both functions may be called from any thread until `close`.
 
         Args:
             send: takes a picture (h, w, 3) uint8 RGB, and when what it shows was there, by time.monotonic_ns().
@@ -119,23 +119,23 @@ class Camera(Protocol):
         ...
 
 
-def make_robot(chosen: str, model: RobotModel) -> Robot:
+def make_robot(config: Settings, model: RobotModel) -> Robot:
     """The driver that ROBOT names: `NAME`, or `NAME:WHICH`.
 
     Raises:
         DriverError: there is none of this name, or it cannot be started; one sentence.
     """
-    return _made("ROBOT", chosen, ROBOTS, "rtr.robots", lambda kind, which: kind(model, which))
+    return _made("ROBOT", config.robot, ROBOTS, "rtr.robots", lambda kind, which: kind(config, model, which))
 
 
-def make_camera(name: str, chosen: str, width: int, height: int) -> Camera:
-    """The driver that CAMERA_<NAME> names.
+def make_camera(config: Settings, name: str, chosen: str) -> Camera:
+    """The driver that CAMERA_<NAME> names, as `chosen`.
 
     Raises:
         DriverError: there is none of this name, or it cannot be started; one sentence.
     """
     variable = f"CAMERA_{name.upper()}"
-    return _made(variable, chosen, CAMERAS, "rtr.cameras", lambda kind, which: kind(name, which, width, height))
+    return _made(variable, chosen, CAMERAS, "rtr.cameras", lambda kind, which: kind(config, name, which))
 
 
 def _made(variable: str, chosen: str, table: Mapping[str, str], group: str, make: Callable[[Any, str], Any]) -> Any:

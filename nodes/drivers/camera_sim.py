@@ -1,11 +1,11 @@
 """A camera that draws the simulated scene: a picture that is asked for at once, and otherwise every second one."""
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 
 from operators.messages import Episode, Request, Scene
+from operators.settings import Settings
 from simulation.renderer import NoGraphics, Renderer
 from simulation.shutter import Shutter
 from simulation.tasks import task_class
@@ -16,10 +16,10 @@ class SimulatedCamera:
 
     INPUTS = ("scene", "request")
 
-    def __init__(self, name: str, which: str, width: int, height: int) -> None:
+    def __init__(self, config: Settings, name: str, which: str) -> None:
         self._view, self._shutter = which or name, Shutter()
         try:
-            self._renderer = Renderer(task_class(os.environ.get("TASK", "")), width, height)
+            self._renderer = Renderer(task_class(config.task), config.image_width, config.image_height)
         except NoGraphics as error:
             raise ValueError(str(error)) from error
         if self._view not in self._renderer.cameras:

@@ -1,6 +1,5 @@
 """The simulated arm, its task and the score."""
 
-import os
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from nodes.drivers import Reading
 from operators.messages import HZ, Episode
 from operators.robot_model import RobotModel
+from operators.settings import Settings
 from simulation.arm import World
 from simulation.tasks import make_task, task_class
 
@@ -17,8 +17,8 @@ SCORE_EVERY = 6  # cycles: 10 Hz
 class SimulatedRobot:
     """Physics that move on by one tick each time a target is set."""
 
-    def __init__(self, model: RobotModel, which: str) -> None:
-        task_class(os.environ.get("TASK", ""))  # a wrong one ends the run before it begins
+    def __init__(self, config: Settings, model: RobotModel, which: str) -> None:
+        task_class(config.task)  # a wrong one ends the run before it begins
         self._world = World()
 
     def episode(self, start: Episode) -> None:
