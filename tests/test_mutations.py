@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import models.samplers.guidance
-import nodes._journal
 import nodes._wire
 import operators.actors.executing
+import operators.actors.journal
 import operators.actors.scheduling
 import operators.actors.seen
 import operators.chunks.codec
@@ -156,7 +156,8 @@ MUTANTS = {
     "limits.limit": Mutant(operators.actors.executing.Limiter, "limit", (of(1, turned),), "executor"),
     "schema.read": Mutant(schema, "_value", (misread, miscounted), "decoder"),
     "jerk.third": Mutant(operators.measure.jerk, "third_difference_mm", (negative,), "evaluator"),
-    "log.commanded": Mutant(nodes._journal, "cycles_from_commands", (shortened,), "evaluator"),
+    "journal.stations": Mutant(operators.actors.journal, "_stations", (higher,), "evaluator"),
+    "log.commanded": Mutant(operators.actors.journal, "cycles_from_commands", (shortened,), "evaluator"),
     "metrics.episode": Mutant(reports.report, "episode_metrics", (higher,), "evaluator"),
     "seams.overlap": Mutant(operators.measure.seams, "overlap_difference_mm", (turned,), "evaluator"),
     "timing.jitter": Mutant(operators.measure.timing, "jitter_ms", (negative,), "evaluator"),
