@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 DARK, MUTED, GRID = "#1c2430", "#667085", "#e6e9ef"
 BLUE, TEAL, AMBER, RED = "#2563eb", "#0f9b8e", "#e59a1f", "#d43d3d"
