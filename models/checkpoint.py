@@ -2,8 +2,9 @@
 
 A model card, `name.md`, is written with them for people.
 
-The json says what the weights are (task, space, codec, metrics, configuration) and holds their hash: the first eight
-digits of the SHA-256 of the safetensors file. `kind:hash` names a codec, so that a latent of another one is recognised.
+The JSON says what the weights are: `kind` (a policy's family, vae, pca, vision, a2c2), tasks, space, codec, encoder,
+metrics, configuration. It holds their hash: the first eight digits of the SHA-256 of the safetensors file. `name:hash`,
+with the name of the file, is what others were made for, so that a latent of another codec is recognised.
 """
 
 import json
@@ -17,18 +18,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from models.stored import FOLDER, BadCheckpoint, read_files
+from models.stored import FOLDER, BadCheckpoint, full_name, read_files
 
 
 class Checkpoint(NamedTuple):
     path: Path  # of the safetensors file
     tensors: dict[str, Tensor]  # float32
-    about: dict[str, Any]  # the json
+    about: dict[str, Any]  # the JSON
 
     @property
     def name(self) -> str:
-        """`kind:hash`."""
-        return f"{self.about['kind']}:{self.about['hash']}"
+        """`name:hash`."""
+        return full_name(self.path, self.about)
 
     def fill(self, module: nn.Module, prefix: str = "") -> None:
         """Put the tensors whose names begin with `prefix` into a module.
@@ -53,7 +54,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], h
 
     Args:
         path: without or with `.safetensors`.
-        about: goes into the json; must hold `kind`. `description`, `metrics` and `configuration` go into the card.
+        about: goes into the JSON; must hold `kind`. `description`, `metrics` and `configuration` go into the card.
         half: store floating point numbers in 16 bits.
     """
     path = path.with_suffix(".safetensors")
@@ -63,7 +64,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], h
     _replace(path, whole)
     about = {**about, "hash": digest, "revision": revision()}
     _replace(path.with_suffix(".json"), json.dumps(about, indent=1, default=str).encode() + b"\n")
-    _replace(path.with_suffix(".md"), card(about).encode())
+    _replace(path.with_suffix(".md"), card(path.stem, about).encode())
     return digest
 
 
@@ -93,12 +94,13 @@ def require(checkpoint: Checkpoint, key: str, expected: str) -> None:
         raise BadCheckpoint(f"{checkpoint.path}: made for {key} {found}, but {key} is {expected}")
 
 
-def card(about: Mapping[str, Any]) -> str:
+def card(name: str, about: Mapping[str, Any]) -> str:
     """A model card in markdown."""
-    lines = [f"# {about['kind']}:{about['hash']}", "", about.get("description", ""), ""]
-    elsewhere = "kind", "hash", "description", "metrics", "configuration", "curve"  # docs/results has the curve
-    plain = {k: v for k, v in about.items() if k not in elsewhere}
-    for title, facts in (("", plain), ("Metrics", about.get("metrics")), ("Configuration", about.get("configuration"))):
+    lines = [f"# {name}:{about['hash']}", "", about.get("description", ""), ""]
+    parts = "facts", "metrics", "configuration"
+    elsewhere = "hash", "description", "curve", *parts  # docs/results has the curve
+    plain = {k: ", ".join(v) if k == "tasks" else v for k, v in about.items() if k not in elsewhere}
+    for title, facts in (("", plain), *((part.capitalize(), about.get(part)) for part in parts)):
         if facts:
             lines += [f"## {title}", ""] if title else []
             lines += ["| | |", "|---|---|", *(f"| {name} | {told(value)} |" for name, value in facts.items()), ""]

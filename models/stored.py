@@ -1,6 +1,7 @@
-"""What of a checkpoint can be read without torch: its files, checked, and small networks for numpy."""
+"""What of a checkpoint can be read without torch: its place, its JSON, its files, and small networks for numpy."""
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,34 @@ class BadCheckpoint(ValueError):
     """A checkpoint that is missing, damaged or does not fit."""
 
 
-def read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """The safetensors file and the json beside it.
+def located(name: str) -> Path:
+    """The path, without suffix, of a checkpoint by its name in FOLDER, or by a path to it."""
+    path = Path(name) if len(Path(name).parts) > 1 else FOLDER / name
+    return path.with_suffix("") if path.suffix in (".json", ".md", ".safetensors") else path
+
+
+def beside(path: Path, name: str) -> Path:
+    """Where the checkpoint is that another one needs: in the same folder, or in FOLDER."""
+    near = path.with_name(name)
+    return near if near.with_suffix(".json").is_file() else FOLDER / name
+
+
+def full_name(path: Path, about: Mapping[str, Any]) -> str:
+    """`name:hash`, as others say what they were made for."""
+    return f"{path.stem}:{about['hash']}"
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """The JSON of a checkpoint.
 
     Raises:
-        BadCheckpoint: a file is missing or damaged, or the two do not belong together.
+        BadCheckpoint: it is missing or damaged, or does not say of which kind it is and of which weights.
     """
-    path = path.with_suffix(".safetensors")
-    described = path.with_suffix(".json")
-    for file in (path, described):
+    described, whole = path.with_suffix(".json"), path.with_suffix(".safetensors")
+    for file in (whole, described):
         if not file.is_file():
-            both = f"{path.name} and {described.name}"
+            both = f"{whole.name} and {described.name}"
             raise BadCheckpoint(f"{file}: expected a checkpoint of {both}, found none: train it (docs/training.md)")
-    whole = path.read_bytes()
     try:
         about = json.loads(described.read_text())
         missing = [key for key in ("kind", "hash") if not isinstance(about.get(key), str)]
@@ -38,22 +54,33 @@ def read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
         raise BadCheckpoint(f"{described}: expected a JSON object, got {error}") from error
     if missing:
         raise BadCheckpoint(f"{described}: expected the keys kind and hash, {', '.join(missing)} is missing")
+    return about
+
+
+def read_files(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The safetensors file and the JSON beside it.
+
+    Raises:
+        BadCheckpoint: a file is missing or damaged, or the two do not belong together.
+    """
+    about, path = read_about(path), path.with_suffix(".safetensors")
+    whole = path.read_bytes()
     digest = sha256(whole).hexdigest()[:8]
     if digest != about["hash"]:
-        raise BadCheckpoint(f"{path}: expected weights of hash {about['hash']} as {described.name} says, got {digest}")
+        raise BadCheckpoint(f"{path}: expected weights of hash {about['hash']} as the JSON says, got {digest}")
     return whole, about
 
 
-def read_head(policy: str, folder: Path = FOLDER) -> Head:
+def read_head(policy: str) -> Head:
     """The correction head trained for a policy, which must be the one beside it.
 
     Raises:
         BadCheckpoint: one of the two is missing or damaged, or they do not fit.
     """
-    path = folder / f"a2c2_{policy}"
+    base = located(policy)
+    path = base.with_name(f"a2c2_{base.name}")
     whole, about = read_files(path)
-    _, base = read_files(folder / policy)
-    name = f"{base['kind']}:{base['hash']}"
+    name = full_name(base, read_about(base))
     if about.get("policy") != name:
         raise BadCheckpoint(f"{path}: made for policy {about.get('policy')}, but policy is {name}")
     try:

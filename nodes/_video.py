@@ -1,32 +1,39 @@
-"""Both cameras side by side in an MP4."""
+"""All cameras side by side in an MP4."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from nodes._picture import fitted
 from operators.frame import Frame
 
 
 class Video:
-    """Pictures on an even grid of time: a frame that came late or not at all is made up for by the one before it."""
+    """Pictures on an even grid of time: a frame that came late or not at all is made up for by the one before it.
 
-    def __init__(self, path: Path, hz: int = 30):
+    Args:
+        sources: the inputs that bring frames; the first by name gives the time and the height.
+    """
+
+    def __init__(self, path: Path, sources: Iterable[str], hz: int = 30):
         self.path, self._period_ns, self._hz = path, 1_000_000_000 // hz, float(hz)
         self._writer: cv2.VideoWriter | None = None
-        self._wrist: np.ndarray | None = None
+        self._newest: dict[str, np.ndarray | None] = dict.fromkeys(sorted(sources))
         self._next_ns = 0
 
     def receive(self, source: str, frame: Frame) -> None:
-        if source == "frame_wrist":
-            self._wrist = frame.pixels
-            return
-        if self._wrist is None:
-            return  # the video begins when both cameras do
-        both = np.ascontiguousarray(np.hstack([frame.pixels, self._wrist])[..., ::-1])
-        writer = self._open(both, frame.t_ns)
+        self._newest[source] = frame.pixels
+        shown = [pixels for pixels in self._newest.values() if pixels is not None]
+        if source != next(iter(self._newest)) or len(shown) < len(self._newest):
+            return  # the video begins when all cameras do
+        height = len(frame.pixels)
+        row = [fitted(pixels, round(pixels.shape[1] * height / len(pixels)), height) for pixels in shown]
+        together = np.ascontiguousarray(np.hstack(row)[..., ::-1])
+        writer = self._open(together, frame.t_ns)
         while self._next_ns <= frame.t_ns:
-            writer.write(both)
+            writer.write(together)
             self._next_ns += self._period_ns
 
     def close(self) -> None:

@@ -82,11 +82,11 @@ class Wire:
         with self._lock:
             self._node.send_output(output, self.edge.pack(output, stamp, *columns))
 
-    def send_frame(self, output: str, pixels: np.ndarray, tick: int, t_ns: int) -> None:
+    def send_frame(self, output: str, pixels: np.ndarray, t_ns: int) -> None:
         """Send RGB pixels (h, w, 3) into shared memory with one copy."""
         height, width, _ = pixels.shape
         with self._lock:
-            about = frame_metadata(width, height, self.edge.number(output), self.episode, tick, t_ns)
+            about = frame_metadata(width, height, self.edge.number(output), self.episode, t_ns)
             with self._node.send_output_raw(output, pixels.size, about) as buffer:
                 np.frombuffer(buffer, np.uint8)[:] = pixels.reshape(-1)
 

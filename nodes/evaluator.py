@@ -16,15 +16,14 @@ from operators.measure.log import EpisodeLog
 from operators.messages import TOPICS, Episode, Fault, Proprio, Scene, Stats
 from operators.settings import Settings
 from recordings.trace import save
+from simulation.tasks import named, reference, text_of
 
 HEARD = ("proprio", "scene", "score", "command", "plan", "request", "chunk", "action_chunk")
-NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor", "recorder", "playback")
 INPUTS = {
-    "frame_front": Frame,
-    "frame_wrist": Frame,
+    "frame_*": Frame,
     **{topic: TOPICS[topic].message for topic in HEARD},
-    "executor_stats": Stats,
-    **{f"{node}_fault": Fault for node in NODES},
+    "*_stats": Stats,
+    "*_fault": Fault,
 }
 SETTLING_S = 1.0  # while processes find each other dora loses messages, of which a recording is to lack none
 AGAIN_NS = 500_000_000  # a start is sent again until the robot has answered it
@@ -67,9 +66,10 @@ class Session:
         self.wire, self.config, self.number = wire, config, number
         self.seed = config.seed + number
         wire.edge.episode = number
-        start = Episode(0, number, 0, "start", self.seed, config.task, config.variant, "", False)
+        self.about = named(config.task), config.variant, text_of(config.task, config.prompt)
+        start = Episode(0, number, 0, "start", self.seed, *self.about, "", False)
         self.journal = Journal(start, {**about, "name": f"episode_{number}"}, config.clock)
-        self.video = Video(out / f"episode_{number}.mp4")
+        self.video = Video(out / f"episode_{number}.mp4", [name for name in wire.inputs if name.startswith("frame_")])
 
     def run(self) -> EpisodeLog | None:
         """Play the episode; None when the run was stopped from outside before its end."""
@@ -82,11 +82,7 @@ class Session:
         print(f"episode {self.number}: {reason}", flush=True)
         if reason in ("stopped", "node failed"):
             return None
-        if not self.journal.heard[Scene]:
-            return self.journal.log()
-        from simulation.expert import reference  # only where the rig is simulated
-
-        return self.journal.log(reference(self.journal.start))
+        return self.journal.log(reference(self.journal.start) if self.journal.heard[Scene] else None)
 
     def _play(self) -> str:
         begun = time.monotonic_ns()
@@ -112,8 +108,7 @@ class Session:
         return "stopped"
 
     def _tell(self, phase: str, reason: str, last: bool) -> None:
-        task = self.config.task, self.config.variant
-        self.wire.send("episode", phase, self.seed, *task, reason, last)
+        self.wire.send("episode", phase, self.seed, *self.about, reason, last)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from operators.actors.executing import Execution
 from operators.messages import HZ, ActionChunk, Episode, Features, Proprio, Request
 from operators.motion.join import JOINS
 from operators.settings import Settings
+from robots import read_robot
 
 INPUTS = {
     "action_chunk": ActionChunk,
@@ -28,9 +29,8 @@ class Executor:
     def __init__(self, wire: Wire, config: Settings):
         self.wire = wire
         head = read_head(config.policy) if "features" in wire.inputs else None  # this edge makes it A2C2
-        self.execution = Execution(
-            JOINS[config.join], config.slowest, config.smooth, config.sync_horizon, head=head, align=config.align
-        )
+        output = config.slowest, read_robot(config.robot_model).envelope, config.smooth
+        self.execution = Execution(JOINS[config.join], *output, config.sync_horizon, head, config.align)
         self.late: list[float] = []  # how late each cycle woke up [ms], of the last second
 
     def receive(self, source: str, message: object) -> None:

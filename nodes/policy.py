@@ -15,12 +15,11 @@ from operators.actors.seen import Seen
 from operators.chunks.latency import latency_ms
 from operators.frame import Frame
 from operators.messages import Episode, Plan, Proprio, Request
-from operators.policy import Observation, Policy, check_features, check_guide
+from operators.policy import Observation, Policy, camera_on_arm, check_features, check_guide
 from operators.settings import Settings
 
 INPUTS = {
-    "frame_front": Frame,
-    "frame_wrist": Frame,
+    "frame_*": Frame,
     "proprio": Proprio,
     "request": Request,
     "executed": Plan,
@@ -41,17 +40,15 @@ def main() -> None:
 
 def run(node: Node, config: Settings, policy: Policy) -> None:
     wire = Wire(node, "policy", INPUTS)
-    encodes = "features" in wire.outputs
     try:
         if "executed" in wire.inputs:
             check_guide(policy, config.policy, config.guide)
-        if encodes:
-            check_features(policy, config.policy)
+        sees = check_features(policy, config.policy) if "features" in wire.outputs else None
     except ValueError as error:
         sys.exit(str(error))
-    encoding = Encoding(wire, policy) if encodes else None
+    encoding = Encoding(wire, sees) if sees else None
     realtime(POLICY)
-    seen, inference = Seen(policy.cameras, config), Inference(wire, config, policy)
+    seen, inference = Seen(policy.cameras, config, camera_on_arm(policy)), Inference(wire, config, policy)
     with ThreadPoolExecutor(max_workers=1) as worker:
         running: Future | None = None
         try:

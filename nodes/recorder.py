@@ -12,12 +12,10 @@ from operators.frame import Frame
 from operators.messages import TOPICS, Episode, Fault
 from operators.settings import Settings
 
-NODES = ("robot", "camera_front", "camera_wrist", "scheduler", "policy", "decoder", "executor", "playback")
 INPUTS = {
-    "frame_front": Frame,
-    "frame_wrist": Frame,
+    "frame_*": Frame,
+    "*_fault": Fault,
     **{name: topic.message for name, topic in TOPICS.items() if topic.recorded},
-    **{f"{node}_fault": Fault for node in NODES},
 }
 
 

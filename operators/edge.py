@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pyarrow as pa
@@ -21,12 +22,13 @@ class Edge:
     """
 
     node: str
-    topics: dict[str, type]  # input id -> message class
+    topics: dict[str, type]  # input id -> message class; `frame_*` and the like stand for a family
     episode: int = -1
     last: bool = False  # the run is over
     missed: dict[str, int] = field(default_factory=dict)  # input id -> messages lost on the way
     counts: dict[str, int] = field(default_factory=dict)
     faults: list[tuple[str, str, int]] = field(default_factory=list)
+    _kinds: dict[str, type | None] = field(default_factory=dict)
     _seq: dict[str, int] = field(default_factory=dict)
     _sent: dict[str, int] = field(default_factory=dict)
 
@@ -39,9 +41,18 @@ class Edge:
         self._sent[output] = self._sent.get(output, -1) + 1
         return self._sent[output]
 
+    def kind(self, source: str) -> type | None:
+        """The message class of an input, None where it is not listened to."""
+        if source not in self._kinds:
+            fitting = (kind for name, kind in self.topics.items() if fnmatchcase(source, name))
+            self._kinds[source] = next(fitting, None)
+        return self._kinds[source]
+
     def read(self, source: str, array: pa.Array, metadata: dict[str, Any] | None = None) -> Any | None:
         """The message, or None when it must not be used."""
-        topic = self.topics[source]
+        topic = self.kind(source)
+        if topic is None:
+            return None
         received: Any
         try:
             if topic is Frame:
@@ -57,7 +68,7 @@ class Edge:
         """The message of a dora event, or None when there is none to use."""
         if event["type"] == "NODE_RESTARTED":
             self.forget_order()
-        if event["type"] != "INPUT" or event["id"] not in self.topics:
+        if event["type"] != "INPUT":
             return None
         return self.read(event["id"], event["value"], event["metadata"])
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from operators.schema import BadMessage
 
-KEYS = ("width", "height", "seq", "episode", "tick", "t_ns")
+KEYS = ("width", "height", "seq", "episode", "t_ns")
 
 
 class Frame(NamedTuple):
@@ -16,13 +16,12 @@ class Frame(NamedTuple):
     pixels: np.ndarray  # (height, width, 3) uint8 RGB, a read-only view of the received buffer
     seq: int
     episode: int
-    tick: int  # of the scene shown
-    t_ns: int  # when the scene was measured
+    t_ns: int  # when the scene it shows was measured: it is matched with states by this alone
 
 
-def frame_metadata(width: int, height: int, seq: int, episode: int, tick: int, t_ns: int) -> dict[str, Any]:
+def frame_metadata(width: int, height: int, seq: int, episode: int, t_ns: int) -> dict[str, Any]:
     """Metadata of a frame; plain integers, since dora turns numpy scalars into strings."""
-    numbers = zip(KEYS, (width, height, seq, episode, tick, t_ns), strict=True)
+    numbers = zip(KEYS, (width, height, seq, episode, t_ns), strict=True)
     return {"encoding": "rgb8", "primitive": "image", **{key: int(value) for key, value in numbers}}
 
 

@@ -24,6 +24,8 @@ from operators.schema import (
 
 HZ = 60
 HORIZON = 48
+READY = "ready"
+STATES = ("starting", "homing", READY, "protective_stop")  # of a robot; only a ready one follows commands
 
 
 class Proprio(NamedTuple):
@@ -39,6 +41,7 @@ class Proprio(NamedTuple):
     tcp_velocity: Vector6  # m/s, rad/s
     wrench: Vector6  # N, Nm, in the tool frame, bias removed; +z presses the tool back
     gripper: Real
+    state: Text = READY  # one of STATES
 
 
 class Scene(NamedTuple):
@@ -86,8 +89,8 @@ class Chunk(NamedTuple):
     inference_ms: Real
     values: Actions
     observed: Integer  # number of the measurement it answers to; -1 where a recording does not tell
-    frame_front: Integer  # number of the picture it answers to, -1 for none
-    frame_wrist: Integer
+    cameras: Texts  # whose frames it answers to
+    frames: Integers  # the number of each of these frames
     exposed_ns: Integer = -1  # when what it answers to was measured; -1 where a recording does not tell
     begun_ns: Integer = -1  # start of inference, frames in hand; likewise
     aligned: Truth = False  # the policy settled its timing: nobody shifts it on their own account
@@ -176,6 +179,7 @@ class Episode(NamedTuple):
     seed: Integer
     task: Text
     variant: Text  # of the task, from its own list
+    text: Text  # the prompt: what a policy that reads is told to do
     reason: Text
     last: Truth
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import floor
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,10 +24,9 @@ class Observation(NamedTuple):
     plan: Rows | None = None  # executed and planned rows, absolute; None where they are not wired to the policy
     takeover: int = 0  # tick at which the chunk is expected to take over
 
-    def numbers(self, cameras: Sequence[str]) -> tuple[int, int, int]:
-        """Of the measurement and of the pictures of front and wrist, -1 for those that are not looked at."""
-        front, wrist = (self.frames[name].seq if name in cameras else -1 for name in ("front", "wrist"))
-        return self.proprio.seq, front, wrist
+    def numbers(self, cameras: Sequence[str]) -> tuple[int, list[str], np.ndarray]:
+        """Number of the measurement; the cameras looked at, and the number of each one's frame."""
+        return self.proprio.seq, list(cameras), np.array([self.frames[name].seq for name in cameras], np.int64)
 
 
 class Prediction(NamedTuple):
@@ -42,10 +41,10 @@ class Prediction(NamedTuple):
 
 
 class Policy(Protocol):
-    """Deterministic under (seed, episode, chunk_id).
+    """Deterministic under (seed, episode, chunk_id). A class is made from the settings: `Class(config)`.
 
-    One that can continue a plan has `guides`, a tuple of the GUIDES it can use. One that has an encoder of pictures has
-    `features(proprio, frames)`, what it sees in them, (F,).
+    What some can do besides is in the protocols Guided and Sees. One of whose cameras moves with the arm
+    names it: `on_arm`.
     """
 
     cameras: tuple[str, ...]  # frames it needs
@@ -56,6 +55,22 @@ class Policy(Protocol):
 
     def predict(self, observation: Observation) -> Prediction:
         """One chunk."""
+        ...
+
+
+@runtime_checkable
+class Guided(Policy, Protocol):
+    """Can continue a plan."""
+
+    guides: tuple[str, ...]  # those of GUIDES it can use
+
+
+@runtime_checkable
+class Sees(Policy, Protocol):
+    """Has an encoder of pictures."""
+
+    def features(self, proprio: Proprio, frames: Mapping[str, Frame]) -> np.ndarray:
+        """What it sees in them, (F,) float32."""
         ...
 
 
@@ -81,43 +96,49 @@ def in_content_time(observation: Observation, draft: Rows) -> tuple[Observation,
     return observation._replace(plan=moved, takeover=takeover), shift_ticks
 
 
-def check_guide(policy: Policy | type[Policy], name: str, guide: str) -> None:
+def check_guide(policy: Policy, name: str, guide: str) -> None:
     """To be called at start where `executed` is wired to a policy.
 
     Raises:
         ValueError: the policy cannot use the method; says why.
     """
-    able = getattr(policy, "guides", ())
+    able = policy.guides if isinstance(policy, Guided) else ()
     if guide not in able:
         others = f"{name} can be guided by {', '.join(able)}" if able else f"{name} cannot be guided: use async_rtr.yml"
         raise ValueError(f"GUIDE={guide}: {GUIDES[guide]}; {others}")
 
 
-def check_features(policy: Policy | type[Policy], name: str) -> None:
-    """To be called at start where the policy's features are wired to the executor.
+def check_features(policy: Policy, name: str) -> Sees:
+    """To be called at start where the policy's features are wired to the executor -> the policy.
 
     Raises:
         ValueError: it has none; says what to do.
     """
-    if not hasattr(policy, "features"):
-        raise ValueError(
-            f"actions are corrected by what a policy's encoder sees, and {name} has none: use async_rtr.yml"
-        )
+    if isinstance(policy, Sees):
+        return policy
+    raise ValueError(f"actions are corrected by what a policy's encoder sees, and {name} has none: use async_rtr.yml")
 
 
-def state_in_pictures(recent: Sequence[Proprio], frames: Mapping[str, Frame]) -> Proprio:
-    """The state at which the wrist picture was taken: a picture is some ticks old when it arrives.
+def state_in_frames(recent: Sequence[Proprio], frames: Mapping[str, Frame], on_arm: str = "") -> Proprio:
+    """The state in which the arm's own frame was taken: a frame is some ticks old when it arrives.
 
-    What the wrist camera shows moves with the arm, so that picture and reference pose must be of one tick: two ticks
-    are 2 mm at writing speed. Without a wrist camera it is the state of the oldest picture; where there are no
-    pictures, and where all states kept are newer, the newest.
+    What a camera on the arm shows moves with the arm, so that frame and reference pose must be of one moment: two ticks
+    are 2 mm at writing speed. Without such a camera it is the state in the oldest frame; where there are no frames, and
+    where all states kept are newer, the newest.
 
     Args:
         recent: oldest first, at least one.
+        frames: those the policy looks at.
+        on_arm: the camera that moves with the arm, if there is one.
     """
-    oldest = min((frame.tick for frame in frames.values()), default=recent[-1].tick)
-    shown = frames["wrist"].tick if "wrist" in frames else oldest
-    return next((state for state in reversed(recent) if state.tick <= shown), recent[-1])
+    oldest = min((frame.t_ns for frame in frames.values()), default=recent[-1].t_ns)
+    shown_ns = frames[on_arm].t_ns if on_arm in frames else oldest
+    return next((state for state in reversed(recent) if state.t_ns <= shown_ns), recent[-1])
+
+
+def camera_on_arm(policy: Policy) -> str:
+    """The camera of a policy that moves with the arm; empty where it names none."""
+    return getattr(policy, "on_arm", "")
 
 
 def observe(

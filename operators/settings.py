@@ -11,10 +11,6 @@ from operators.motion.align import WAYS
 from operators.motion.join import JOINS
 from operators.motion.smooth import STAGES
 
-CODECS = ("dct", "pca", "vae")
-LEARNED = "dp_latent60", "dp_action60", "flow_latent60", "flow_action60", "rtcflow_action60"
-POLICIES = ("expert", "expert_flow", *LEARNED, "replay")
-
 
 def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...] = (), least: float = 0) -> Any:
     metadata = {"readers": readers, "meaning": meaning, "choices": choices, "least": least}
@@ -25,14 +21,19 @@ def _variable(default: Any, readers: str, meaning: str, choices: tuple[str, ...]
 class Settings:
     """One field a variable; the variable's name is the field's in capitals."""
 
-    task: str = _variable("write_board", "robot, policy, evaluator", "what is to be done", ("write_board",))
-    variant: str = _variable(
-        "random", "evaluator", "strokes to write: generated, or human handwriting (LASA)", ("random", "lasa")
+    task: str = _variable("", "robot, cameras, policy, evaluator", "what is to be done; empty = the first there is")
+    variant: str = _variable("", "evaluator", "of the task: one of its own list; empty = its first")
+    prompt: str = _variable("", "evaluator", "what a policy that reads is told; empty = the task's own words")
+    policy: str = _variable(
+        "dp_latent60", "policy, executor", "who predicts chunks: a checkpoint (`rtr models`), or a policy without one"
     )
-    policy: str = _variable("dp_latent60", "policy, executor", "who predicts chunks", POLICIES)
-    replay: str = _variable("", "policy", "POLICY=replay: trace of the episode to replay, as the evaluator leaves them")
+    replay: str = _variable(
+        "", "policy", "trace of the episode that a replaying policy repeats, as the evaluator leaves them"
+    )
+    robot: str = _variable("sim", "robot", "what moves: `sim`, or a driver of your own (`NAME`, or `NAME:WHICH`)")
+    robot_model: str = _variable("ur5e", "robot, executor", "its tool, limits and home: a file of `robots/`, or a path")
     noise: float = _variable(
-        1.0, "policy", "POLICY=expert, expert_flow: size of the chunk error; 0 = none, 1 = like a learned policy"
+        1.0, "policy", "size of the error of a scripted expert's chunks; 0 = none, 1 = like a learned policy"
     )
     guide: str = _variable(
         "rtc", "policy", "how a chunk is made to continue the plan where `executed` is wired to it", tuple(GUIDES)
@@ -44,9 +45,11 @@ class Settings:
     stale_ms: float = _variable(
         200.0, "policy", "a frame older than this is not used: the request waits for a newer one, 2 s at most"
     )
-    codec: str = _variable("vae", "policy, decoder", "of latents, and what refine passes chunks through", CODECS)
+    codec: str = _variable(
+        "vae", "policy, decoder", "of latents, and what refine passes chunks through: a checkpoint, or one without"
+    )
     refine_codec: str = _variable(
-        "", "decoder", "what refine uses in the place of CODEC; empty = CODEC (`async_rtr.yml`: `dct`)", ("", *CODECS)
+        "", "decoder", "what refine uses in the place of CODEC; empty = CODEC (`async_rtr.yml`: `dct`)"
     )
     refine: str = _variable("rtr", "decoder", "how a chunk is refined where `executed` is wired", METHODS)
     margin: int = _variable(MARGIN, "decoder", "rows of the old plan kept in front of a new chunk (REFINE=rtr)")
@@ -72,10 +75,8 @@ class Settings:
     request_timeout_ms: float = _variable(
         5000.0, "scheduler", "a chunk that has not come by then is asked for again", least=100
     )
-    image_width: int = _variable(
-        240, "camera_front, camera_wrist", "pixels; policies look at the central square", least=16
-    )
-    image_height: int = _variable(240, "camera_front, camera_wrist", "pixels", least=16)
+    image_width: int = _variable(240, "camera", "pixels; policies look at the central square", least=16)
+    image_height: int = _variable(240, "camera", "pixels", least=16)
     episodes: int = _variable(1, "evaluator", "episodes in the run", least=1)
     seed: int = _variable(
         20000, "policy, evaluator", "of the first episode: 0-9999 collect, 10000-19999 tune, 20000 up evaluate"
@@ -98,6 +99,11 @@ def parse(environ: Mapping[str, str]) -> Settings:
     return Settings(**values)
 
 
+def camera_driver(environ: Mapping[str, str], camera: str) -> str:
+    """What drives a camera: CAMERA_FRONT for `front`, a family of variables as open as that of cameras."""
+    return environ.get(f"CAMERA_{camera.upper()}", "sim")
+
+
 def _parse(variable: Any, text: str) -> Any:
     name, kind, choices = variable.name.upper(), type(variable.default), variable.metadata["choices"]
     if kind is str:
@@ -117,7 +123,13 @@ def _parse(variable: Any, text: str) -> Any:
 def table() -> str:
     """All variables as a markdown table, for the README."""
     head = "| variable | default | read by | meaning |\n|---|---|---|---|\n"
-    return head + "".join(_line(f) for f in fields(Settings))
+    return head + "".join(_line(f) for f in fields(Settings)) + _FAMILY
+
+
+_FAMILY = (
+    "| `CAMERA_<NAME>` | `sim` | camera | what takes the pictures of a camera, `CAMERA_FRONT` those of `front`: `sim`, "
+    "`sim:VIEW`, or a driver of your own (`NAME`, or `NAME:WHICH`) |\n"
+)
 
 
 def _line(variable: Any) -> str:

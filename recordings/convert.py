@@ -13,7 +13,7 @@ from operators.messages import HORIZON, HZ, Command
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows
 from operators.schema import pack
-from recordings.dataset.features import LAGS, TASK_TEXTS, features
+from recordings.dataset.features import LAGS, features
 from recordings.dataset.play import demonstrations as played
 from recordings.dataset.reader import CAMERA, Dataset, Feature, feature
 from recordings.dataset.reader import Rows as Columns
@@ -100,8 +100,9 @@ def _prepared(found: Demonstration, wanted: dict[str, Feature], fps: int, stagin
         for camera, number, frame in found.frames():
             for _ in range(np.searchsorted(shown[camera], number), np.searchsorted(shown[camera], number + 1)):
                 videos[CAMERA + camera].add(frame.pixels)
-    about = {"seed": found.episode.seed}
-    text = TASK_TEXTS.get(found.episode.task, found.episode.task)
+    start = found.episode
+    about = {"seed": start.seed, "task": start.task, "variant": start.variant}
+    text = start.text or start.task
     return assemble(wanted, _columns(found, at), videos, text, about)
 
 
@@ -155,7 +156,7 @@ def _write(writer: Writer, found: Demonstration, begin: int, compress: bool) -> 
         while picture and picture[1].t_ns <= t_ns:
             camera, frame = picture
             height, width, _ = frame.pixels.shape
-            about = frame_metadata(width, height, frame.seq, frame.episode, frame.tick, frame.t_ns)
+            about = frame_metadata(width, height, frame.seq, frame.episode, frame.t_ns)
             content = pa.array(frame.pixels.reshape(-1)), about
             send(f"camera_{camera}", f"frame_{camera}", t_ns, *(pack_frame(*content) if compress else content))
             picture = next(pictures, None)

@@ -1,85 +1,59 @@
-"""The physics: a UR5e holds a spring-loaded pen over a tilted board and follows commands as a servo does.
+"""The physics: a UR5e holds a tool over a work piece and follows commands as a servo does.
 
 One step is one control tick of 1/60 s: inverse kinematics once, then 8 substeps at 480 Hz during which the joint
 targets run linearly from the last command to the new one, as the streaming thread of a real robot does. Same actions,
 same states, bit for bit.
 """
 
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import mujoco
 import numpy as np
 
 from operators.motion.kinematics import forward, inverse, jacobian
-from operators.motion.rotation import matrix_from_6d, matrix_from_vector, quaternion_from_matrix, vector_from_matrix
+from operators.motion.rotation import (
+    matrix_from_6d,
+    matrix_from_vector,
+    quaternion_from_matrix,
+    vector_from_matrix,
+)
+from simulation.tasks import Measured, Task
 
-MODEL = Path(__file__).with_name("ur5e.xml")
+ARM = Path(__file__).with_name("ur5e.xml")
 SUBSTEPS = 8
-TCP = np.eye(4)  # flange -> pen tip with the spring at rest, z along the pen towards the board
-TCP[2, 3] = 0.18  # m
-INK_FORCE = 0.15  # N, the lightest touch that leaves ink
-INK_SPACING = 0.0003  # m
 LONGEST_PUSH = 0.004  # m
-_LEVER = np.array([[0, -TCP[2, 3], TCP[1, 3]], [TCP[2, 3], 0, -TCP[0, 3]], [-TCP[1, 3], TCP[0, 3], 0]])  # r x
 _SETTLE = 30  # ticks at rest before the force bias is taken
 
 
-class Task(Protocol):
-    """What the world needs of a task."""
-
-    @property
-    def board_pose(self) -> np.ndarray: ...
-
-    @property
-    def home_q(self) -> np.ndarray: ...
-
-
-class Measured(NamedTuple):
-    """Robot state after a step, as a controller reports it; base frame unless said otherwise."""
-
-    q: np.ndarray  # (6,) rad
-    tcp_pose: np.ndarray  # (6,) m, rotation vector
-    tcp_velocity: np.ndarray  # (6,) m/s, rad/s
-    wrench: np.ndarray  # (6,) N, Nm on what the tool touches, tool frame, at the TCP; +z presses
-    gripper: float
-
-
 class World:
-    """Arm, pen, board and ink of one episode after the other."""
+    """Arm, tool and work piece of one episode after the other. There is nothing in it before the first `reset`."""
+
+    model: mujoco.MjModel
+    data: mujoco.MjData
 
     def __init__(self) -> None:
-        self.model = mujoco.MjModel.from_xml_path(str(MODEL))
-        self.data = mujoco.MjData(self.model)
-        self.pen_down: list[int] = []  # indices into `ink` at which a new stroke begins
-        self._ink = np.zeros((0, 2), np.float32)  # room for more than is written
-        self._written = 0
-        self._writing = False
+        self._scene: Path | None = None  # whose model is loaded
         self._bias = self._wrench = np.zeros(6)
         self._target_q = np.zeros(6)
         self._gripper = 0.0
-        self._board = np.eye(4)
 
-    @property
-    def qpos(self) -> np.ndarray:
-        """MuJoCo's generalised positions: six joints [rad] and the travel of the tip [m]; a copy."""
-        return self.data.qpos.copy()
-
-    @property
-    def ink(self) -> np.ndarray:
-        """Everything written so far in the board plane [m], (n, 2) float32, read-only; later ink does not change it."""
-        ink = self._ink[: self._written]
-        ink.flags.writeable = False
-        return ink
+    def scene(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What the message `Scene` tells behind the tick: qpos, piece_pose, goal, marks, begins."""
+        task, marks = self._task, self.marks
+        begins = np.array(marks.begins, np.int64)
+        return self.data.qpos.copy(), task.piece_pose, task.goal, marks.points, begins
 
     def reset(self, task: Task) -> Measured:
-        """Put the board and the arm where the task has them, at rest, on a clean board."""
+        """Put the work piece and the arm where the task has them, at rest, without marks."""
+        if self._scene != task.SCENE:
+            self.model = load(task.SCENE)
+            self.data, self._scene = mujoco.MjData(self.model), task.SCENE
         mujoco.mj_resetData(self.model, self.data)
-        self._board = pose_matrix(task.board_pose)
-        self.data.mocap_pos[0] = task.board_pose[:3]
-        self.data.mocap_quat[0] = quaternion_from_matrix(self._board[:3, :3])
-        self._ink, self._written, self._writing = np.zeros((1024, 2), np.float32), 0, False
-        self.pen_down, self._gripper = [], 0.0
+        place(self.data, task.piece_pose)
+        self._task, self._tcp, self.marks, self._gripper = task, task.TCP, task.marks(), 0.0
+        x, y, z = self._tcp[:3, 3]
+        self._lever = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])  # r x
         self._bias = self._free_air(task.home_q)
         self._place(task.home_q)
         self._wrench = np.zeros(6)
@@ -96,24 +70,24 @@ class World:
         """
         pose = np.eye(4)
         pose[:3, :3], pose[:3, 3] = matrix_from_6d(action[3:9]), action[:3]
-        wanted = inverse(pose, self._target_q, TCP)
+        wanted = inverse(pose, self._target_q, self._tcp)
         self._gripper = float(action[9])
         sensed = self._run(self._target_q, wanted)
         self._target_q = wanted
         self._wrench = self._tool_wrench(sensed - self._bias)
-        self._write(self._wrench[2])
-        return self._measure(self._wrench)
+        measured = self._measure(self._wrench)
+        self.marks.update(self.data, measured)
+        return measured
 
-    def push(self, offset: np.ndarray) -> Measured:
-        """Shift the arm along the board by `offset` (2,) [m, board plane], at most 4 mm, and its last command with it.
+    def push(self, shift: np.ndarray) -> Measured:
+        """Shift the arm by (3,) [m, base frame], at most 4 mm, and its last command with it.
 
         A chunk planned before the push pulls straight back: for a smooth recovery plan anew from what is returned.
         """
-        if np.linalg.norm(offset) > LONGEST_PUSH:
-            raise ValueError(f"expected a push of at most {LONGEST_PUSH} m, got {np.linalg.norm(offset):.4f} m")
-        shift = self._board[:3, :2] @ offset
-        self._target_q = _shifted(self._target_q, shift)
-        self.data.qpos[:6] = _shifted(self.data.qpos[:6], shift)
+        if np.linalg.norm(shift) > LONGEST_PUSH:
+            raise ValueError(f"expected a push of at most {LONGEST_PUSH} m, got {np.linalg.norm(shift):.4f} m")
+        self._target_q = self._shifted(self._target_q, shift)
+        self.data.qpos[:6] = self._shifted(self.data.qpos[:6], shift)
         mujoco.mj_forward(self.model, self.data)
         return self._measure(self._wrench)
 
@@ -139,8 +113,8 @@ class World:
 
     def _measure(self, wrench: np.ndarray) -> Measured:
         q = self.data.qpos[:6].copy()
-        pose = forward(q, TCP)
-        velocity = jacobian(q, TCP) @ self.data.qvel[:6]
+        pose = forward(q, self._tcp)
+        velocity = jacobian(q, self._tcp) @ self.data.qvel[:6]
         return Measured(
             q, np.concatenate([pose[:3, 3], vector_from_matrix(pose[:3, :3])]), velocity, wrench, self._gripper
         )
@@ -148,34 +122,29 @@ class World:
     def _tool_wrench(self, sensed: np.ndarray) -> np.ndarray:
         """Sensor reading at the flange -> wrench on the environment at the TCP. The two frames are parallel."""
         force = sensed[:3]
-        return np.concatenate([force, sensed[3:] - _LEVER @ force])
+        return np.concatenate([force, sensed[3:] - self._lever @ force])
 
-    def _write(self, force: float) -> None:
-        """Leave ink where the tip touches, if it presses enough."""
-        if force < INK_FORCE:
-            self._writing = False
-            return
-        tip = self.data.site("tip").xpos - self._board[:3, 3]
-        point = (self._board[:3, :2].T @ tip).astype(np.float32)
-        if not self._writing:
-            self.pen_down.append(self._written)
-        elif np.linalg.norm(point - self._ink[self._written - 1]) < INK_SPACING:
-            return
-        if self._written == len(self._ink):
-            self._ink = np.concatenate([self._ink, np.zeros_like(self._ink)])
-        self._ink[self._written] = point
-        self._written, self._writing = self._written + 1, True
+    def _shifted(self, q: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """Joint angles with the TCP moved by `shift` (3,) [m, base frame] at the same orientation."""
+        pose = forward(q, self._tcp)
+        pose[:3, 3] += shift
+        return inverse(pose, q, self._tcp)
 
 
-def pose_matrix(pose: np.ndarray) -> np.ndarray:
-    """xyz and rotation vector (6,) -> (4, 4)."""
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = matrix_from_vector(pose[3:]), pose[:3]
-    return matrix
+def load(scene: Path) -> mujoco.MjModel:
+    """The model of a scene: its file, the arm, and whatever lies beside it (tool, textures, meshes)."""
+    beside = {path.name: path.read_bytes() for path in scene.parent.iterdir() if path.is_file() and path != scene}
+    return mujoco.MjModel.from_xml_string(scene.read_text(), {ARM.name: ARM.read_bytes(), **beside})
 
 
-def _shifted(q: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Joint angles with the TCP moved by `shift` (3,) [m, base frame] at the same orientation."""
-    pose = forward(q, TCP)
-    pose[:3, 3] += shift
-    return inverse(pose, q, TCP)
+@cache
+def cameras(scene: Path) -> tuple[str, ...]:
+    """The names of a scene's cameras."""
+    model = load(scene)
+    return tuple(model.camera(number).name for number in range(model.ncam))
+
+
+def place(data: mujoco.MjData, pose: np.ndarray) -> None:
+    """Put the work piece, mocap body 0, at (6,) xyz [m] and rotation vector [rad], base frame."""
+    data.mocap_pos[0] = pose[:3]
+    data.mocap_quat[0] = quaternion_from_matrix(matrix_from_vector(pose[3:]))

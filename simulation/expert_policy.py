@@ -5,7 +5,7 @@ from operators.messages import Episode
 from operators.motion.rotation import to_relative
 from operators.policy import Observation, Prediction
 from operators.settings import Settings
-from simulation.tasks import make_task
+from simulation.tasks import make_task, taught
 
 
 class ExpertPolicy:
@@ -15,6 +15,7 @@ class ExpertPolicy:
     guides = ("vlash",)
 
     def __init__(self, config: Settings):
+        taught(config.task)
         self._noise = config.noise
 
     def start(self, episode: Episode) -> None:

@@ -20,13 +20,14 @@ from operators.chunks.codec import DctCodec, reconstruct
 from operators.chunks.refine import refine
 from operators.messages import HORIZON, Plan
 from operators.motion.join import newest
-from operators.motion.limits import Envelope, Limiter
+from operators.motion.limits import Limiter
 from operators.motion.plan import hold
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows, rows
 from operators.schema import pack, unpack
 from recordings.drec.file import Reader
 from recordings.drec.survey import losses
+from robots import read_robot
 from studies.running import run_graph
 
 LIVE = (
@@ -61,7 +62,7 @@ def parts() -> Table:
     chunk, executed = rows(56, actions[56 : 56 + HORIZON]), rows(0, actions[:64])
     planned, pose, codec = rows(64, actions[64:96]), walk[56], DctCodec()
     plan = hold(actions[0]).receive(rows(0, actions[:48]), 0, newest)
-    limiter = Limiter.start(actions[0], Envelope())
+    limiter = Limiter.start(actions[0], read_robot("ur5e").envelope)
     message = Plan(0, 0, 0, 0, 64, "playing", executed.action, planned.action, np.zeros(96, np.int64), 1, 9, 1, 2, 0)
     array = pack(message)
     table = Table("part", "wall p50 ms", "wall p99 ms", "CPU p99 ms", "bar", title="parts")

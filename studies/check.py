@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import tyro
 import yaml
 
+from models.registry import check, make_policy
 from models.stored import read_head
 from operators.policy import check_features, check_guide
 from operators.settings import Settings, parse
+from simulation.tasks import make_task
 
 GRAPHS = Path(__file__).parents[1] / "dataflows"
 
@@ -30,17 +32,25 @@ class Check:
         config = parse({**resolved(graph.get("env") or {}, os.environ), **os.environ})
         if config.policy == "replay" and not Path(f"{config.replay}_task.parquet").is_file():
             raise ValueError(f"REPLAY: expected a trace such as out/trace/episode_0, got {config.replay!r}")
-        if config.variant == "lasa":
-            from simulation.tasks.write_board.strokes import lasa_stroke
-
-            lasa_stroke(config.seed)
-        check_policy(graph, config)
+        if any(node["id"] == "robot" for node in graph["nodes"]):
+            make_task(config.task, config.seed, config.variant)
+        check_policy(graph, checked(config))
 
 
 def graph_settings(mode: str, environ: Mapping[str, str]) -> Settings:
     """Settings as the graph of a mode has them: its own defaults, where the environment says nothing."""
     graph = yaml.safe_load((GRAPHS / f"{mode}.yml").read_text())
-    return parse({**resolved(graph["env"], environ), **environ})
+    return checked(parse({**resolved(graph["env"], environ), **environ}))
+
+
+def checked(config: Settings) -> Settings:
+    """Settings whose POLICY and codecs there are, for this TASK.
+
+    Raises:
+        ValueError: one that is not; says what there is.
+    """
+    check(config)
+    return config
 
 
 def resolved(env: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
@@ -59,9 +69,7 @@ def check_policy(graph: Mapping[str, Any], config: Settings) -> None:
     guided, corrected = "executed" in inputs.get("policy", {}), "features" in inputs.get("executor", {})
     if not guided and not corrected:
         return
-    from models.registry import policy_class  # torch, for some
-
-    policy = policy_class(config.policy)
+    policy = make_policy(config)
     if guided:
         check_guide(policy, config.policy, config.guide)
     if corrected:

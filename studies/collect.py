@@ -17,14 +17,13 @@ from rich.progress import track
 from models.registry import policy_class
 from operators.messages import HZ
 from operators.settings import Settings
-from recordings.dataset.features import TASK_TEXTS
 from recordings.dataset.features import features as recorded_features
 from recordings.dataset.reader import Dataset, Feature, feature
 from recordings.dataset.writer import Prepared, Writer, prepare
-from simulation.arm import World
-from simulation.renderer import CAMERAS, Renderer
-from simulation.tasks import make_task
-from studies.demonstration import Demonstration, Disturbances
+from simulation.arm import World, cameras
+from simulation.renderer import Renderer
+from simulation.tasks import make_task, named, task_class, taught
+from studies.disturbed import Disturbances, Disturbed
 from studies.driven import Driven
 from studies.lockstep import Lockstep
 
@@ -35,12 +34,14 @@ COLLECTING_SEEDS = range(10_000)  # 10 000-19 999 tune, 20 000 and up evaluate
 class Collect:
     """Collect demonstrations of the expert, with pushes and its returns. The same command goes on where it was."""
 
-    task: str = "write_board"
+    task: str = ""
+    """Empty: the first there is."""
     episodes: int = 500
     seed: int = 0
     """Of the first episode; the next has the next. Below 10000: higher ones tune and evaluate."""
-    out: Path = Path("datasets/write_board")
-    variant: str = "random"
+    out: Path = Path("datasets/demos")
+    variant: str = ""
+    """One of the task's own; empty: its first."""
     policy: str = "expert"
     """Who moves the arm: expert, or a learned policy, and the expert labels the states that it gets into."""
     fps: int = 10
@@ -93,13 +94,11 @@ def collect(options: Collect) -> None:
 
 def features(options: Collect) -> dict[str, Feature]:
     """Observation, commands, and what only a simulation knows (`label.*`); times in ticks of 1/60 s."""
+    task = taught(options.task)
     return {
-        **recorded_features(options.fps, dict.fromkeys(CAMERAS, (options.image, options.image))),
+        **recorded_features(options.fps, dict.fromkeys(cameras(task.SCENE), (options.image, options.image))),
         "since_push": feature("int64", 1),  # ticks since a disturbance last began, -1 before
-        "label.board_pose": feature("float32", 6),  # xyz, rotation vector
-        "label.start": feature("float32", 3),  # of the stroke on the board, m
-        "label.end": feature("float32", 3),
-        "label.ticks_left": feature("int64", 1),  # until the end of the lift
+        **{f"label.{name}": feature(*about) for name, about in task.LABELS.items()},
     }
 
 
@@ -110,14 +109,15 @@ def record(job: Job) -> Prepared:
     if options.policy == "expert":
         task = make_task(options.task, job.seed, options.variant)
         disturbances = Disturbances(options.recovery, options.drift, options.pause)
-        played = Demonstration(task, disturbances, every, *_rig(options.render), options.image)
+        played = Disturbed(task, disturbances, every, *_rig(options.task, options.render), options.image)
     else:
         played = Driven(
             job.seed, _driven(options.policy, options.task, options.variant, options.render), every, options.image
         )
     played.play(options.ticks)
-    about, notes = {"seed": job.seed, **played.result()}, played.notes
-    rows, frames, text = notes.rows(), notes.frames(), TASK_TEXTS[options.task]
+    about = {"seed": job.seed, "task": named(options.task), "variant": options.variant, **played.result()}
+    notes, text = played.notes, task_class(options.task).TEXTS[0]
+    rows, frames = notes.rows(), notes.frames()
     return prepare(job.staging, features(options), options.fps, rows, frames, text, about)
 
 
@@ -133,6 +133,7 @@ def _check(options: Collect) -> None:
     for name in ("recovery", "drift", "pause"):
         if not 0 <= getattr(options, name) <= 1:
             raise ValueError(f"--{name}: expected a share from 0 to 1, got {getattr(options, name)}")
+    taught(options.task)
     make_task(options.task, options.seed, options.variant)
     if options.policy != "expert" and not policy_class(options.policy).cameras:
         raise ValueError(f"--policy: expected expert or a policy that goes by pictures, got {options.policy}")
@@ -177,9 +178,9 @@ def _end_with_parent() -> None:
 
 
 @cache
-def _rig(render: int) -> tuple[World, Renderer]:
+def _rig(task: str, render: int) -> tuple[World, Renderer]:
     """One world and renderer a process, used again for every episode."""
-    return World(), Renderer(render, render)
+    return World(), Renderer(task_class(task), render, render)
 
 
 @cache
@@ -195,4 +196,4 @@ def _summary(out: Path, succeeded: list[float], elapsed_s: float) -> None:
     print(f"{out}: {len(episodes)} episodes, {sum(episode.length for episode in episodes)} rows")
     if succeeded:
         rate = f"{len(succeeded) / elapsed_s:.2f} a second, {elapsed_s:.0f} s"
-        print(f"{len(succeeded)} recorded, {rate}; the stroke was written in {np.mean(succeeded):.0%} of them")
+        print(f"{len(succeeded)} recorded, {rate}; done well in {np.mean(succeeded):.0%} of them")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.registry import policy_class
+from models.registry import make_policy
 from models.stored import read_head
 from operators.policy import check_features, check_guide
 from operators.settings import Settings
@@ -107,7 +107,7 @@ def cells_of(options: Compare) -> list[Cell]:
 
 def usable(methods: dict[str, Method], base: Settings) -> dict[str, Method]:
     """Those the policy can be guided or corrected by, and all that need neither; the others are named."""
-    policy, found = policy_class(base.policy), {}
+    policy, found = make_policy(base), {}
     for name, method in methods.items():
         try:
             if method.mode == "async_rtc":

@@ -49,8 +49,8 @@ class Driven:
         self._score = self._rig.run(0, self._seed, lambda chunk: self._delay, self._hear).score
 
     def result(self) -> dict[str, float]:
-        """How well the policy wrote."""
-        return {name: self._score[name] for name in ("success", "coverage", "stray")}
+        """How well the policy did it."""
+        return {name: value for name, value in self._score.items() if name != "done"}
 
     def _hear(self, topic: str, message: tuple) -> None:
         if isinstance(message, Proprio):

@@ -35,7 +35,8 @@ EVALUATION_SEEDS = 20_000  # 0-9 999 collect, 10 000-19 999 tune
 class Evaluate:
     """Evaluate a policy in lockstep: simulated time, same seed, same bits. Other settings come from the environment."""
 
-    task: str = "write_board"
+    task: str = ""
+    """Empty: the first there is."""
     policy: str = "dp_latent60"
     mode: Literal["sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2"] = "async_rtr"
     delay: str = "8"
@@ -44,7 +45,8 @@ class Evaluate:
     episodes: int = 50
     seed: int = EVALUATION_SEEDS
     """Of the first episode; the next has the next."""
-    variant: str = "random"
+    variant: str = ""
+    """One of the task's own; empty: its first."""
     sight: Literal["true", "black", "other_episode", "other_target"] = "true"
     """What the policy's pictures show; other_target: another stroke is painted, and judged."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None

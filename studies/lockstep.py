@@ -35,12 +35,12 @@ from operators.motion.join import JOINS
 from operators.motion.kinematics import Unreachable
 from operators.motion.plan import RefusedChunk
 from operators.motion.rows import Rows
-from operators.policy import check_features, check_guide, observe
+from operators.policy import Sees, check_features, check_guide, observe
 from operators.settings import Settings
+from robots import read_robot
 from simulation.arm import World
-from simulation.tasks import make_task
-from simulation.tasks.write_board.task import WriteBoard
-from studies.sight import make_sight, painted
+from simulation.tasks import make_task, named, reference_of, task_class, text_of
+from studies.sight import make_sight
 
 MODES = ("sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2")
 PICTURES, SEEN_AFTER = 2, 2  # cycles from picture to picture, and from a picture to its features (A2C2)
@@ -67,14 +67,15 @@ class Lockstep:
         if self.mode == "async_rtc":
             check_guide(self.policy, self.config.policy, self.config.guide)
         self.head: Head | None = None
+        self.sees: Sees | None = None
         if self.mode == "async_a2c2":
-            check_features(self.policy, self.config.policy)
+            self.sees = check_features(self.policy, self.config.policy)
             self.head = read_head(self.config.policy)
-        self.renderer = None
+        self.envelope, self.renderer = read_robot(self.config.robot_model).envelope, None
         if self.policy.cameras:
             from simulation.renderer import Renderer  # needs OpenGL, which not every policy does
 
-            self.renderer = Renderer(self.config.image_width, self.config.image_height)
+            self.renderer = Renderer(task_class(self.config.task), self.config.image_width, self.config.image_height)
 
     def run(self, number: int, seed: int, delay: Delay, listen: Listen = lambda topic, message: None) -> EpisodeLog:
         """Play one episode to its end or time limit.
@@ -93,17 +94,16 @@ class _Episode:
         config = rig.config
         self.rig, self.delay, self.seed, self.listen = rig, delay, seed, listen
         self.number = number
-        self.episode = Episode(0, number, 0, "start", seed, config.task, config.variant, "", False)
+        text = text_of(config.task, config.prompt)
+        self.episode = Episode(0, number, 0, "start", seed, named(config.task), config.variant, text, "", False)
         self.task = make_task(config.task, seed, config.variant)
         if rig.sight == "other_target":
-            self.task = WriteBoard(seed, config.variant, painted(seed, config.variant))
-        self.sight = make_sight(rig.sight, seed, config.variant)
+            self.task = self.task.other_goal()
+        self.sight = make_sight(rig.sight, config.task, seed, config.variant)
         self.judge = self.task.judge()
         self.measured = rig.world.reset(self.task)
-        join = JOINS[config.join]
-        self.execution = Execution(
-            join, config.slowest, config.smooth, config.sync_horizon, head=rig.head, align=config.align
-        )
+        output = config.slowest, rig.envelope, config.smooth
+        self.execution = Execution(JOINS[config.join], *output, config.sync_horizon, rig.head, config.align)
         self.scheduling = Scheduling(config, sync=rig.mode == "sync")
         self.decoding = Decoding(config, make_codec)
         rig.policy.start(self.episode)
@@ -135,11 +135,10 @@ class _Episode:
             chunks=self.chunks,
             proprio=measured_from_proprio(self.proprio),
             score=self.judge.result(),
-            goal=self.task.target,
-            marks=world.ink,
-            begins=np.array(world.pen_down, np.int64),
-            reference_rotation=self.task.reference_rotation,
-            reference=self.task.reference_path,
+            goal=self.task.goal,
+            marks=world.marks.points,
+            begins=np.array(world.marks.begins, np.int64),
+            **reference_of(self.task),
             faults=self.faults,
             plan=self.plan_time.build(),
         )
@@ -160,7 +159,7 @@ class _Episode:
         self.commands.append(Command(*header, self.cycle, *about))
         self.listen("command", self.commands[-1])
         self._move(done.action)
-        self.judge.update(self.cycle / HZ, self.measured, self.rig.world.ink)
+        self.judge.update(self.cycle / HZ, self.measured, self.rig.world.marks.points)
         self.tick = due.tick + 1
         self.proprio.append(self._proprio())
         self._ask(Plan(*header, self.cycle, *done.told()))
@@ -176,7 +175,7 @@ class _Episode:
 
     def _look(self) -> None:
         """What a correction head is told of the pictures."""
-        if self.rig.head is None:
+        if self.rig.sees is None:
             return
         while self.encoding and self.encoding[0][0] <= self.cycle:
             _, told = self.encoding.pop(0)
@@ -184,7 +183,7 @@ class _Episode:
             self.execution.seen(told)
         if self.cycle % PICTURES == 0:
             state = self._proprio()
-            values = self.rig.policy.features(state, self._frames())  # pyright: ignore[reportAttributeAccessIssue]
+            values = self.rig.sees.features(state, self._frames(state))
             header = self.cycle, self.number, self.cycle * PERIOD_NS
             told = Features(*header, state.tick, state.tcp_pose, values.astype(float))
             self.encoding.append((self.cycle + SEEN_AFTER, told))
@@ -206,7 +205,8 @@ class _Episode:
 
     def _infer(self, ask: Ask) -> Chunk:
         plan = self.plan if self.rig.mode == "async_rtc" else None
-        observation = observe(ask, self._proprio(self.cycle + 1), self._frames(), plan, self.rig.config.guide)
+        state = self._proprio(self.cycle + 1)
+        observation = observe(ask, state, self._frames(state), plan, self.rig.config.guide)
         clock = self.rig.clock or int
         begun = clock()
         prediction, seen = self.rig.policy.predict(observation), observation.proprio
@@ -241,15 +241,13 @@ class _Episode:
         cycle = self.cycle if cycle is None else cycle
         return Proprio(cycle, self.number, cycle * PERIOD_NS, self.tick, cycle, *self.measured)
 
-    def _frames(self) -> dict[str, Frame]:
+    def _frames(self, state: Proprio) -> dict[str, Frame]:
+        """What the policy's cameras show of a state."""
         if self.rig.renderer is None:
             return {}
-        world, header = self.rig.world, (self.cycle, self.number, self.cycle * PERIOD_NS, self.tick)
-        ink = world.ink, np.array(world.pen_down, np.int64)
-        true = Scene(*header, world.qpos, self.task.board_pose, self.task.target, *ink)
+        true = Scene(*state[:4], *self.rig.world.scene())
         scene, draw = self.sight.scene(true), self.rig.renderer.render
         black = np.zeros((self.rig.config.image_height, self.rig.config.image_width, 3), np.uint8)
         return {
-            camera: Frame(draw(scene, camera) if scene else black, *header[:2], self.tick, header[2])
-            for camera in self.rig.policy.cameras
+            camera: Frame(draw(scene, camera) if scene else black, *state[:3]) for camera in self.rig.policy.cameras
         }

@@ -5,7 +5,7 @@ from pathlib import Path
 from operators.measure.log import EpisodeLog
 from recordings.drec.logs import logs as recorded
 from recordings.trace import load, names
-from simulation.expert import reference
+from simulation.tasks import reference
 
 
 def logs(source: Path) -> list[EpisodeLog]:

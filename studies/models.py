@@ -11,7 +11,7 @@ from models.checkpoint import FOLDER, BadCheckpoint, Checkpoint, read, told
 
 @dataclass(frozen=True)
 class Models:
-    """List the checkpoints: task, space, what they fit to, metrics, git revision."""
+    """List the checkpoints: kind (a policy's family), space, tasks, what they fit to, metrics, git revision."""
 
     folder: Path = FOLDER
 
@@ -32,7 +32,7 @@ def row(checkpoint: Checkpoint) -> tuple[str, str]:
     """One line of the table; a narrow terminal shows it whole."""
     about = checkpoint.about
     made_for = [f"for {about[key]}" for key in ("policy", "codec", "encoder") if about.get(key)]
-    what = " ".join(about[key] for key in ("task", "space") if about.get(key))
+    what = " ".join([about["kind"], about.get("space", ""), *about.get("tasks", [])])
     size = f"{checkpoint.path.stat().st_size / 1e6:.1f} MB, {about.get('revision', '')}"
     metrics = [f"{name} {told(value)}" for name, value in about.get("metrics", {}).items()]
     return "\n".join([checkpoint.name, what, *made_for, size]), "\n".join(metrics)

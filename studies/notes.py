@@ -7,27 +7,27 @@ from operators.messages import Proprio, Scene
 from operators.motion.rotation import action_from_pose
 from recordings.dataset.features import LAGS
 from recordings.dataset.reader import Rows
-from simulation.arm import Measured, World
-from simulation.renderer import CAMERAS, Renderer
-from simulation.tasks.write_board.task import WriteBoard
+from simulation.arm import World
+from simulation.renderer import Renderer
+from simulation.tasks import Measured, Taught
 
 
 class Notes:
     """What becomes an episode of a data set.
 
     A row's `action_chunk` is what the expert would command from the state in that row, whoever moves the arm: the label
-    of a policy that sees this state. There the expert goes by where the pen is (`WriteBoard.phase`) and not by the
+    of a policy that sees this state. There the expert goes by where the tool is (`Taught.phase`) and not by the
     clock, which nobody can see in a picture.
 
     Args:
         draw: its pictures are square; they are kept with `image` pixels a side.
     """
 
-    def __init__(self, task: WriteBoard, world: World, draw: Renderer, image: int):
+    def __init__(self, task: Taught, world: World, draw: Renderer, image: int):
         self._task, self._world, self._draw, self._image = task, world, draw, image
         self._states: list[np.ndarray] = []  # (9,) measured pose of every cycle so far
         self._rows: list[dict[str, np.ndarray | int]] = []
-        self._frames: dict[str, list[np.ndarray]] = {name: [] for name in CAMERAS}
+        self._frames: dict[str, list[np.ndarray]] = {name: [] for name in draw.cameras}
 
     @property
     def cycle(self) -> int:
@@ -40,7 +40,7 @@ class Notes:
 
     def phase(self, tick: int, measured: Measured | Proprio) -> float:
         """How far the task is, near `tick`."""
-        return self._task.phase(tick, measured.tcp_pose, begun=len(self._world.ink) > 0)
+        return self._task.phase(tick, measured.tcp_pose, begun=len(self._world.marks.points) > 0)
 
     def look(self, tick: int, phase: float, measured: Measured | Proprio, command: np.ndarray, since_push: int) -> None:
         """Record a row and its pictures: the newest state, before this cycle's command (10,)."""
@@ -56,14 +56,10 @@ class Notes:
                 "action_chunk": task.expert_chunk(phase, measured.tcp_pose, measured.wrench),
                 "tick": tick,
                 "since_push": since_push,
-                "label.board_pose": task.board_pose.astype(np.float32),
-                "label.start": task.to_base(np.append(task.target[0], 0)).astype(np.float32),
-                "label.end": task.to_base(np.append(task.target[-1], 0)).astype(np.float32),
-                "label.ticks_left": max(round(task.duration_ticks - phase), 0),
+                **{f"label.{name}": value.astype(task.LABELS[name][0]) for name, value in task.labels(phase).items()},
             }
         )
-        ink = self._world.ink, np.array(self._world.pen_down, np.int64)
-        scene = Scene(tick, task.seed, 0, tick, self._world.qpos, task.board_pose, task.target, *ink)
+        scene = Scene(tick, task.seed, 0, tick, *self._world.scene())
         for name, pictures in self._frames.items():
             drawn = self._draw.render(scene, name)
             pictures.append(cv2.resize(drawn, (self._image, self._image), interpolation=cv2.INTER_AREA))

@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from models.registry import POLICIES, make_codec, make_policy
+from models.registry import make_codec, make_policy
 from operators.chunks.codec import Codec
 from operators.chunks.decode import decode
 from operators.frame import Frame
@@ -26,7 +26,6 @@ from operators.settings import parse
 from recordings.dataset.play import demonstrations as played
 from recordings.dataset.reader import Dataset
 from recordings.drec.demonstrations import demonstrations
-from recordings.drec.file import nearest
 
 Chunks = dict[str, list[Rows]]  # policy -> absolute rows of each of its chunks
 
@@ -62,9 +61,6 @@ def compare(options: OpenLoop) -> dict[str, dict]:
     Raises:
         ValueError: a policy, source or number that is none.
     """
-    for name in options.policy:
-        if name not in POLICIES:
-            raise ValueError(f"--policy: expected a policy, got {name!r}; there are {nearest(name, [*POLICIES])}")
     if options.every < 1 or options.episodes < 1:
         raise ValueError(f"expected --every and --episodes from 1 up, got {options.every} and {options.episodes}")
     policies = {name: make_policy(replace(parse(os.environ), policy=name)) for name in dict.fromkeys(options.policy)}
@@ -164,7 +160,7 @@ def _numbers(stamps: np.ndarray, times: np.ndarray) -> list[int]:
 def _chunk(number: int, prediction: Prediction, proprio: Proprio) -> Chunk:
     about = prediction.space, prediction.rate_hz, prediction.codec, proprio.tcp_pose, prediction.seed
     header = number, proprio.episode, proprio.t_ns, number, proprio.tick
-    return Chunk(*header, *about, 0.0, np.asarray(prediction.values), proprio.seq, -1, -1)
+    return Chunk(*header, *about, 0.0, np.asarray(prediction.values), proprio.seq, [], np.zeros(0, int))
 
 
 def _table(figures: dict[str, dict]) -> list[list[str]]:

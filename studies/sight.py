@@ -1,13 +1,10 @@
-"""Does a policy look? Episodes in which its pictures, or what is painted on the board, are not those of the seed."""
+"""Does a policy look? Episodes in which its pictures, or the goal that is painted, are not those of the seed."""
 
 from typing import Protocol
 
-import numpy as np
-
 from operators.messages import Scene
 from simulation.arm import World
-from simulation.tasks.write_board.strokes import REACH, stroke
-from simulation.tasks.write_board.task import WriteBoard
+from simulation.tasks import make_task
 
 SIGHTS = ("true", "black", "other_episode", "other_target")
 OTHER = 5_000  # added to a seed for another episode
@@ -37,10 +34,10 @@ class Black:
 
 
 class OtherEpisode:
-    """Another board on which the expert writes another stroke, undisturbed."""
+    """Another work piece on which the expert does something else, undisturbed."""
 
-    def __init__(self, seed: int, variant: str):
-        self._task, self._world = WriteBoard(seed + OTHER, variant), World()
+    def __init__(self, task: str, seed: int, variant: str):
+        self._task, self._world = make_task(task, seed + OTHER, variant), World()
         self._measured, self._tick = self._world.reset(self._task), 0
 
     def scene(self, true: Scene) -> Scene | None:
@@ -50,12 +47,11 @@ class OtherEpisode:
                 self._chunk = self._task.expert_chunk(tick, self._measured.tcp_pose, self._measured.wrench)
             self._measured = self._world.step(self._chunk[tick % REPLAN])
         self._tick = min(true.tick, last)
-        ink = self._world.ink, np.array(self._world.pen_down, np.int64)
-        return Scene(*true[:4], self._world.qpos, self._task.board_pose, self._task.target, *ink)
+        return Scene(*true[:4], *self._world.scene())
 
 
-def make_sight(name: str, seed: int, variant: str) -> Sight:
-    """One of SIGHTS for an episode; other_target is a true sight of another task (`painted`).
+def make_sight(name: str, task: str, seed: int, variant: str) -> Sight:
+    """One of SIGHTS for an episode; other_target is a true sight of a task with another goal (`Task.other_goal`).
 
     Raises:
         ValueError: there is no such sight.
@@ -64,15 +60,4 @@ def make_sight(name: str, seed: int, variant: str) -> Sight:
         raise ValueError(f"--sight: expected one of {', '.join(SIGHTS)}, got {name}")
     if name == "black":
         return Black()
-    return OtherEpisode(seed, variant) if name == "other_episode" else TrueSight()
-
-
-def painted(seed: int, variant: str) -> np.ndarray:
-    """Another stroke that begins where the seed's does and fits on the board, (n, 2): for the same arm and board."""
-    start = stroke(variant, seed)[0]
-    for other in range(seed + OTHER, seed + 2 * OTHER):
-        moved = stroke(variant, other)
-        moved = (moved - moved[0] + start).astype(np.float32)
-        if np.abs(moved).max() <= REACH:
-            return moved
-    raise ValueError(f"expected a stroke that can begin at {start} on the board, found none")
+    return OtherEpisode(task, seed, variant) if name == "other_episode" else TrueSight()

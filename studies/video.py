@@ -11,7 +11,7 @@ from rich.progress import track
 from operators.messages import HZ, Command, Scene
 from operators.settings import Settings
 from simulation.renderer import Renderer
-from simulation.tasks import make_task
+from simulation.tasks import task_class
 from studies.check import graph_settings
 from studies.evaluate import delay_cycles
 from studies.lockstep import Lockstep
@@ -34,7 +34,7 @@ class Video:
     delay: str = "8"
     """Ticks from the exposure of the picture to the takeover: a number, or lognormal:8, spikes:8, outage:8."""
     seed: int = 20_000
-    variant: str = "random"
+    variant: str = ""
 
     def run(self) -> None:
         unknown = set(self.modes) - NAMES.keys()
@@ -52,9 +52,8 @@ class Video:
 
 
 def film(config: Settings, mode: str, delay: str, seed: int) -> list[np.ndarray]:
-    """One episode's pictures, one each EVERY cycles: front view above wrist view, (h, WIDTH, 3) uint8 BGR."""
-    rig, draw, tally = Lockstep(config, mode), Renderer(WIDTH, HEIGHT), Tally()
-    task = make_task(config.task, seed, config.variant)
+    """One episode's pictures, one each EVERY cycles: its cameras one above the other, (h, WIDTH, 3) uint8 BGR."""
+    rig, draw, tally = Lockstep(config, mode), Renderer(task_class(config.task), WIDTH, HEIGHT), Tally()
     pictures: list[np.ndarray] = []
 
     def listen(topic: str, message: tuple) -> None:
@@ -62,14 +61,13 @@ def film(config: Settings, mode: str, delay: str, seed: int) -> list[np.ndarray]
             return
         tally.add(message)
         if message.cycle % EVERY == 0:
-            ink = rig.world.ink, np.array(rig.world.pen_down, np.int64)
-            scene = Scene(*message[:3], message.tick, rig.world.qpos, task.board_pose, task.target, *ink)
-            both = np.vstack([draw.render(scene, camera) for camera in ("front", "wrist")])[..., ::-1]
+            scene = Scene(*message[:3], message.tick, *rig.world.scene())
+            both = np.vstack([draw.render(scene, camera) for camera in draw.cameras])[..., ::-1]
             pictures.append(captioned(both, f"{NAMES[mode]}  {message.cycle / HZ:.1f} s", tally.text))
 
     log = rig.run(0, seed, lambda chunk: delay_cycles(delay, seed, 0, chunk), listen)
     draw.close()
-    verdict = f"{'written' if log.score['success'] else 'failed'}, {log.score['duration_s']:.1f} s"
+    verdict = f"{'done' if log.score['success'] else 'failed'}, {log.score['duration_s']:.1f} s"
     return [*pictures, captioned(pictures[-1][CAPTION:], f"{NAMES[mode]}  {verdict}", tally.text)]
 
 

@@ -18,7 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from models.registry import make_codec, make_policy
-from nodes import camera_sim, decoder, evaluator, executor, policy, robot_sim, scheduler
+from nodes import camera, decoder, evaluator, executor, policy, robot, scheduler
+from nodes._wire import Wire
+from nodes.drivers import make_robot
+from operators.actors.following import Following
 from operators.chunks.decode import Decoding
 from operators.decoder_op import Operator as DecoderOperator
 from operators.messages import TOPICS, Scene, Score
@@ -32,11 +35,14 @@ from recordings.trace import load as load_trace
 from simulation.shutter import EVERY
 from tests.boot import moved
 from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
+from tests.robots import ENVELOPE, UR5E
 
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"
 ACCEPT = "pytest tests/test_golden.py --accept-golden"
-SETTINGS = Settings(**EXPERT, align="phase", seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8)
+SETTINGS = Settings(
+    **EXPERT, variant="random", align="phase", seed=10_003, image_width=64, image_height=64, latency_ms=0, stale_ms=1e8
+)
 EVALUATED = FOLDER / "evaluator.json"  # figures; null is not measured
 PICTURES = 4  # of each camera that are stored
 
@@ -79,7 +85,7 @@ def outputs(name: str, by_ns: int = 0) -> Outputs:
 
 def scenes(by_ns: int) -> list[Event]:
     """Scenes are not recorded; the robot's stored ones stand for them."""
-    stored = load("robot_sim", "scene")
+    stored = load("robot", "scene")
     start = next(event for event in recorded(by_ns) if event[0] == "episode")
     return [start, *(("scene", moved(Message(array, {}, 0), by_ns)) for array in stored[-2 * PICTURES :])]
 
@@ -121,24 +127,24 @@ class _Patient(Mock):
 def _robot(found: list[dict[str, Any]]) -> Outputs:
     """One cycle a recorded measurement; commands in between are what it then finds."""
     node = replay_node([])
-    robot = robot_sim.Robot(robot_sim.Wire(node, "robot", robot_sim.INPUTS))
-    cycle = 0
+    wire = Wire(node, "robot", robot.INPUTS)
+    tested, cycle = robot.Robot(wire, make_robot("sim", UR5E), Following(ENVELOPE)), 0
     for event in found:
         if event["id"] == "proprio":
-            robot.cycle(cycle, cycle * 16_666_667)
+            tested.cycle(cycle, cycle * 16_666_667)
             cycle += 1
-        elif (received := robot.wire.edge.receive(event)) is not None:
-            robot.receive(received)
+        elif (received := wire.edge.receive(event)) is not None:
+            tested.receive(received)
     return node.outputs
 
 
 def _camera(output: str) -> Callable[[list], Outputs]:
     def replay(found: list[dict[str, Any]]) -> Outputs:
         node = replay_node(found, node_config={"inputs": {"scene": "", "episode": ""}, "outputs": [output]})
-        camera_sim.run(node, SETTINGS)
+        camera.run(node, SETTINGS, {})
         shown = [unpack(Scene, event["value"]) for event in found if event["id"] == "scene"][::EVERY]
-        about = [(metadata["tick"], metadata["t_ns"]) for _, metadata in node.outputs[output]]
-        assert about == [(scene.tick, scene.t_ns) for scene in shown], "a picture tells of another scene than it shows"
+        stamps = [metadata["t_ns"] for _, metadata in node.outputs[output]]
+        assert stamps == [scene.t_ns for scene in shown], "a picture tells of another scene than it shows"
         return {output: [pa.array(np.asarray(pixels).reshape(-1)) for pixels, _ in node.outputs[output]]}
 
     return replay
@@ -178,7 +184,7 @@ PROCESSES = {
     "policy_vlash": Process(_GUIDED, _node(_guided(guide="vlash"), _GUIDED, _Patient)),
     "policy_rtc": Process(_GUIDED, _node(_guided(policy="expert_flow"), _GUIDED, _Patient), 1e-5),
     "executor_ruckig": Process(_EXECUTOR, _node(_smoothed, _EXECUTOR)),
-    "robot_sim": Process({"episode": "episode", "command": "command", "proprio": "proprio"}, _robot, 1e-4),
+    "robot": Process({"episode": "episode", "command": "command", "proprio": "proprio"}, _robot, 1e-4),
     "camera_front": Process({"episode": "episode", "scene": "scene"}, _camera("frame_front")),
     "camera_wrist": Process({"episode": "episode", "scene": "scene"}, _camera("frame_wrist")),
 }

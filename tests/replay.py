@@ -87,5 +87,5 @@ def assert_same(got: list[Any], expected: list[Any]) -> None:
 def frame_event(source: str, pixels: np.ndarray, episode: int = 0, seq: int = 0, **wrong: object) -> dict:
     """An INPUT event with a frame."""
     height, width, _ = pixels.shape
-    metadata = {**frame_metadata(width, height, seq, episode, 0, 0), **wrong}
+    metadata = {**frame_metadata(width, height, seq, episode, 0), **wrong}
     return {"type": "INPUT", "id": source, "value": pa.array(pixels.reshape(-1)), "metadata": metadata}

@@ -28,6 +28,7 @@ from operators.motion.rows import Rows, rows
 from operators.policy import Observation, in_content_time
 from operators.settings import Settings
 from tests.chunks import START, curve, line
+from tests.robots import ENVELOPE
 
 H = 48
 CODEC = DctCodec()
@@ -223,7 +224,7 @@ def decoding(align: str = "phase", refine: str = "rtr") -> Decoding:
 
 def predicted(chunk: Rows, reference: np.ndarray, **about) -> Chunk:
     values = to_relative(chunk.action, reference).astype(np.float32)
-    message = Chunk(1, 0, 0, 1, chunk.tick, "action", 60.0, "", reference, 0, 1.0, values, 0, -1, -1)
+    message = Chunk(1, 0, 0, 1, chunk.tick, "action", 60.0, "", reference, 0, 1.0, values, 0, [], np.zeros(0))
     return message._replace(**about)
 
 
@@ -287,7 +288,7 @@ def measured(action: np.ndarray, tick: int) -> Proprio:
 
 
 def execution(plan: Rows, until: int, align: str = "phase", join: str = "newest", **about) -> Execution:
-    made = Execution(JOINS[join], 0.4, align=align, **about)
+    made = Execution(JOINS[join], 0.4, ENVELOPE, align=align, **about)
     made.measured(measured(plan.at(0), 0))
     made.chunk(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, plan.action[:70], -1))
     while (done := made.cycle()) is not None and done.plan.next_tick < until and done.due.state != "holding":
@@ -412,7 +413,7 @@ def replace_proprio(seen: Observation, tick: int) -> Observation:
 @pytest.mark.parametrize("spread", [0.0, 1.0, 2.0])
 def test_a_shift_does_not_surge_the_feed(spread):
     """24 cycles a chunk, independent timing errors up to the reserve: the rate stays within 2 %."""
-    draw, made, path = np.random.default_rng(0), Execution(newest, 0.4, align="phase"), motion(0, 900)
+    draw, made, path = np.random.default_rng(0), Execution(newest, 0.4, ENVELOPE, align="phase"), motion(0, 900)
     made.measured(measured(path.at(0), 0))
     made.chunk(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, path.action[:H], -1))
     made.requested(Request(1, 0, 0, 1, 0, 24, 22, False, -1, -1))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("models", "nodes", "operators", "recordings", "reports", "simulation", "studies")
+FOLDERS = ("models", "nodes", "operators", "recordings", "reports", "robots", "simulation", "studies")
 
 # folder -> project packages it may import; a dotted name allows that module alone
 MAY_IMPORT = {
@@ -19,9 +19,10 @@ MAY_IMPORT = {
     "models": {"models", "operators", "recordings"},
     "recordings": {"recordings", "operators"},
     "reports": {"reports", "operators"},
+    "robots": {"robots", "operators"},
     "simulation": {"simulation", "operators"},
-    "studies": {"studies", "models", "operators", "recordings", "reports", "simulation"},
-    "nodes": {"nodes", "models", "operators", "recordings", "reports", "simulation"},
+    "studies": {"studies", "models", "operators", "recordings", "reports", "robots", "simulation"},
+    "nodes": {"nodes", "models", "operators", "recordings", "reports", "robots", "simulation"},
 }
 # the functional core: no clock, environment, file, process, network or luck
 CORE_LIBRARIES = {"numpy", "pyarrow", "ruckig"}

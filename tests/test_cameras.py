@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nodes import camera_sim
+from nodes import camera as process
 from operators.actors.seen import Seen
 from operators.edge import Edge
 from operators.frame import Frame, frame_metadata, read_frame
-from operators.policy import state_in_pictures
+from operators.policy import state_in_frames
 from operators.schema import BadMessage, pack
 from operators.settings import Settings
 from tests.replay import episode_messages, replay_node, told
@@ -22,23 +22,23 @@ def test_a_camera_draws_the_scene_it_receives(camera):
     from operators.messages import Scene
     from simulation.tasks import make_task
 
-    task = make_task("write_board", SEED, "random")
+    task = make_task("", SEED, "random")
     qpos, no_ink = np.append(task.home_q, 0.0), (np.zeros((0, 2)), np.zeros(0, int))
-    scene = Scene(0, 0, 123, 7, qpos, task.board_pose, task.target, *no_ink)
+    scene = Scene(0, 0, 123, 7, qpos, task.piece_pose, task.goal, *no_ink)
     node = replay_node(
         [("episode", pack(start())), ("scene", pack(scene))],
-        node_config={"inputs": dict.fromkeys(camera_sim.INPUTS, ""), "outputs": [f"frame_{camera}", "fault"]},
+        node_config={"inputs": dict.fromkeys(process.INPUTS, ""), "outputs": [f"frame_{camera}", "fault"]},
     )
-    camera_sim.run(node, Settings(image_width=64, image_height=48))
+    process.run(node, Settings(image_width=64, image_height=48), {})
     [(pixels, metadata)] = node.outputs[f"frame_{camera}"]
     frame = read_frame(pa.array(pixels), metadata, episode=0)
-    assert frame.pixels.shape == (48, 64, 3) and (frame.tick, frame.t_ns) == (7, 123)
+    assert frame.pixels.shape == (48, 64, 3) and frame.t_ns == 123
     assert frame.pixels.std() > 10  # a picture, not a blank
 
 
 def test_a_frame_is_a_view_of_what_was_received():
     array = pa.array(PIXELS.reshape(-1))
-    frame = read_frame(array, frame_metadata(6, 4, 0, 0, 0, 0), episode=0)
+    frame = read_frame(array, frame_metadata(6, 4, 0, 0, 0), episode=0)
     assert frame.pixels.ctypes.data == array.buffers()[1].address and not frame.pixels.flags.writeable
 
 
@@ -51,7 +51,7 @@ WRONG = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_frame_that_lies_is_refused(kind):
-    metadata = {**frame_metadata(6, 4, 0, 0, 0, 0), **WRONG[kind]}
+    metadata = {**frame_metadata(6, 4, 0, 0, 0), **WRONG[kind]}
     with pytest.raises(BadMessage) as refused:
         read_frame(pa.array(PIXELS.reshape(-1)), metadata, episode=0)
     assert refused.value.kind == kind
@@ -59,20 +59,20 @@ def test_a_frame_that_lies_is_refused(kind):
 
 def test_floats_are_no_pixels_and_the_edge_counts_them():
     edge = Edge("policy", {"frame_front": Frame})
-    assert edge.read("frame_front", pa.array([0.5] * 72), frame_metadata(6, 4, 0, -1, 0, 0)) is None
+    assert edge.read("frame_front", pa.array([0.5] * 72), frame_metadata(6, 4, 0, -1, 0)) is None
     assert edge.counts == {"frame_front schema": 1}
 
 
-def test_the_state_is_that_of_the_tick_the_wrist_picture_shows():
+def test_the_state_is_that_of_the_moment_the_arms_own_frame_shows():
     state = told(episode_messages("async_rtr"), "proprio")[0]
-    states = [state._replace(tick=tick, seq=seq) for seq, tick in enumerate((4, 5, 5, 6))]
-    for front in (4, 6):
-        frames = {name: Frame(PIXELS, 0, 0, tick, 0) for name, tick in (("front", front), ("wrist", 5))}
-        assert state_in_pictures(states, frames) is states[2]
-    frames = {name: Frame(PIXELS, 0, 0, tick, 0) for name, tick in (("front", 5), ("side", 6))}
-    assert state_in_pictures(states, frames) is states[2]
-    assert state_in_pictures(states, {}) is states[3]
-    assert state_in_pictures(states[3:], frames) is states[3]
+    states = [state._replace(tick=tick, t_ns=100 * seq) for seq, tick in enumerate((4, 5, 5, 6))]
+    for front in (0, 300):
+        frames = {name: Frame(PIXELS, 0, 0, t_ns) for name, t_ns in (("front", front), ("wrist", 100))}
+        assert state_in_frames(states, frames, "wrist") is states[1]  # of two states of one tick the one that is seen
+    frames = {name: Frame(PIXELS, 0, 0, t_ns) for name, t_ns in (("front", 299), ("side", 300))}
+    assert state_in_frames(states, frames) is state_in_frames(states, frames, "wrist") is states[2]
+    assert state_in_frames(states, {}) is states[3]
+    assert state_in_frames(states[3:], frames) is states[3]
 
 
 def test_a_policy_that_needs_frames_refuses_stale_ones():
@@ -86,5 +86,5 @@ def test_a_policy_that_needs_frames_refuses_stale_ones():
     with pytest.raises(ValueError, match="expected a frame of front under 200 ms old, got inf ms"):
         seen.take()
     seen.receive("request", told(messages, "request")[0])
-    seen.receive("frame_front", Frame(PIXELS, 0, 0, 0, t_ns=2 * 10**9 - 10**8))
+    seen.receive("frame_front", Frame(PIXELS, 0, 0, t_ns=2 * 10**9 - 10**8))
     assert seen.take() is not None

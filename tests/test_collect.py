@@ -9,9 +9,9 @@ from operators.motion.rotation import matrix_from_vector
 from recordings.dataset.features import LAGS
 from recordings.dataset.reader import Dataset
 from simulation.tasks import make_task
-from studies import demonstration
+from studies import disturbed
 from studies.collect import Collect, collect
-from studies.demonstration import HOLD, REST
+from studies.disturbed import HOLD, REST
 
 FIRST = 15  # two short strokes
 
@@ -57,7 +57,7 @@ def test_rows_are_states_before_their_tick_and_reach_beyond_the_lift(collected):
 
 def off_path(rows: dict, task) -> np.ndarray:
     """How far each row of each label is beside the expert's path, wherever along it, (n, 48) m in the board plane."""
-    chunk = (rows["action_chunk"][:, :, :3] - task.board_pose[:3]) @ matrix_from_vector(task.board_pose[3:])
+    chunk = (rows["action_chunk"][:, :, :3] - task.piece_pose[:3]) @ matrix_from_vector(task.piece_pose[3:])
     path = task.reference(np.arange(0, task.duration_ticks, 0.25))[:, :2]
     return np.stack([np.linalg.norm(one[:, None] - path, axis=2).min(1) for one in chunk[:, :, :2]])
 
@@ -69,17 +69,17 @@ def test_labels_lead_from_the_measured_state_back_to_the_stroke(collected):
         off = off_path(rows, task)
         assert off.max() < 0.005 and np.all(off[:, -1] < 0.0005)
         pushed.append(off[rows["since_push"] == 0, 0].max())
-        np.testing.assert_allclose(rows["label.board_pose"][0], task.board_pose, atol=1e-6)
+        np.testing.assert_allclose(rows["label.board_pose"][0], task.piece_pose, atol=1e-6)
         assert rows["label.board_pose"].std(0).max() < 1e-6
     assert min(pushed) > 0.0015
 
 
 def test_a_pressed_chunk_is_off_along_the_normal_and_its_label_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(demonstration, "PRESS_SHARE", 1.0)
+    monkeypatch.setattr(disturbed, "PRESS_SHARE", 1.0)
     collect(options(tmp_path / "set", recovery=0.6, fps=10))
     rows, task = Dataset.open(tmp_path / "set").rows(0), make_task("write_board", FIRST)
     writing = (rows["tick"] > 130) & (rows["label.ticks_left"] > 60)
-    apart = (rows["action"] - rows["action_chunk"][:, 0])[writing, :3] @ matrix_from_vector(task.board_pose[3:])
+    apart = (rows["action"] - rows["action_chunk"][:, 0])[writing, :3] @ matrix_from_vector(task.piece_pose[3:])
     assert 0.0003 < np.abs(apart[:, 2]).max() < 0.0008 and np.abs(apart[:, :2]).max() < 0.0005
 
 
@@ -89,8 +89,8 @@ def test_a_drifting_demonstration_is_far_off_and_its_labels_lead_back(tmp_path):
     off = off_path(rows, task)
     assert off[:, 0].max() > 0.004, "no drift was seen"
     assert np.all(off[:, -1] < 0.12 * off[:, 0].max()), "a label does not lead back"
-    np.testing.assert_allclose(rows["label.start"][0], task.to_base(np.append(task.target[0], 0)), atol=1e-6)
-    np.testing.assert_allclose(rows["label.end"][-1], task.to_base(np.append(task.target[-1], 0)), atol=1e-6)
+    np.testing.assert_allclose(rows["label.start"][0], task.to_base(np.append(task.goal[0], 0)), atol=1e-6)
+    np.testing.assert_allclose(rows["label.end"][-1], task.to_base(np.append(task.goal[-1], 0)), atol=1e-6)
 
 
 def test_in_a_pause_the_tick_and_the_robot_stand(tmp_path):
@@ -125,9 +125,9 @@ def test_where_a_policy_moves_the_arm_the_expert_labels_its_states(tmp_path):
         ({"recovery": 1.5}, "--recovery: expected a share"),
         ({"drift": -0.1}, "--drift: expected a share"),
         ({"pause": 2}, "--pause: expected a share"),
-        ({"task": "juggle"}, "expected a task of write_board"),
+        ({"task": "juggle"}, "TASK: expected one of write_board, got .juggle"),
         ({"policy": "replay"}, "--policy: expected expert or a policy that goes by pictures, got replay"),
-        ({"variant": "none"}, "expected a variant of"),
+        ({"variant": "none"}, "VARIANT: expected one of random, lasa, got .none"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_written(tmp_path, changes, message):

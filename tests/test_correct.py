@@ -23,6 +23,7 @@ from studies import lockstep
 from studies.lockstep import Lockstep
 from tests.chunks import POSE, START, curve, line
 from tests.replay import EXPERT, assert_same, episode_messages, events, replay_node, sent, told
+from tests.robots import ENVELOPE
 
 FEATURES = 48
 
@@ -101,7 +102,7 @@ def test_it_takes_less_than_half_a_millisecond():
 
 def test_the_executor_corrects_what_a_chunk_commands_and_nothing_else():
     def run(weights: Head | None, seen: bool) -> list[np.ndarray]:
-        execution = Execution(newest, 1.0, head=weights)
+        execution = Execution(newest, 1.0, ENVELOPE, head=weights)
         found = []
         for cycle in range(12):
             execution.measured(measured(cycle))
@@ -169,12 +170,12 @@ def test_each_wrist_picture_is_encoded_once_with_the_newest_of_the_front():
 
     def see(proprio, frames):
         busy.append(sorted(frames))
-        return np.full(3, frames["wrist"].tick, np.float32)
+        return np.full(3, frames["wrist"].t_ns, np.float32)
 
     wire = SimpleNamespace(episode=0, send=lambda output, *columns: sent.append((output, columns)))
-    encoding = Encoding(wire, SimpleNamespace(cameras=("front", "wrist"), features=see))  # pyright: ignore[reportArgumentType]
+    encoding = Encoding(wire, SimpleNamespace(cameras=("front", "wrist"), on_arm="wrist", features=see))  # pyright: ignore[reportArgumentType]
     frames: dict[str, Frame] = {}
-    states = [measured(tick) for tick in range(10)]
+    states = [measured(tick)._replace(t_ns=tick) for tick in range(10)]
     for tick, camera in [
         (2, "front"),
         (2, "wrist"),
@@ -184,7 +185,7 @@ def test_each_wrist_picture_is_encoded_once_with_the_newest_of_the_front():
         (6, "front"),
         (8, "wrist"),
     ]:
-        frames[camera] = Frame(np.zeros((4, 4, 3), np.uint8), 0, 0, tick, 0)
+        frames[camera] = Frame(np.zeros((4, 4, 3), np.uint8), 0, 0, tick)
         encoding.look(states, frames)
         while encoding._running and not encoding._running.done():
             time.sleep(0.001)

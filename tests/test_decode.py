@@ -28,7 +28,9 @@ def absolute(n: int = 48, rate_hz: int = 60, shift: float = 0.0) -> np.ndarray:
 
 
 def chunk(values: np.ndarray, tick: int = 30, space: str = "action", rate_hz: float = 60, codec: str = "") -> Chunk:
-    return Chunk(4, 0, 0, 4, tick, space, rate_hz, codec, REFERENCE, 0, 9.5, np.asarray(values, np.float32), 6, -1, -1)
+    return Chunk(
+        4, 0, 0, 4, tick, space, rate_hz, codec, REFERENCE, 0, 9.5, np.asarray(values, np.float32), 6, [], np.zeros(0)
+    )
 
 
 RELATIVE = to_relative(absolute(), REFERENCE)
@@ -218,7 +220,7 @@ def test_a_chunk_that_comes_too_late_is_refused():
 def test_an_episode_forgets_the_plan():
     decoding = Decoding(Settings(), lambda _: CODEC)
     decoding.receive(plan_message(30, 38), int)
-    decoding.receive(Episode(0, 1, 0, "start", 1, "write_board", "random", "", False), int)
+    decoding.receive(Episode(0, 1, 0, "start", 1, "a task", "random", "", "", False), int)
     found = decoding.receive(chunk(RELATIVE), int)
     assert found is not None and found.tick == 30
 

@@ -50,7 +50,7 @@ def small(path: Path, count: int = 8) -> bytes:
         topic = "executor", "chunk_done"
         if number % 3 == 0:
             pixels = np.arange(4 * 3 * 3, dtype=np.uint8)
-            array, about = pack_frame(pa.array(pixels), frame_metadata(4, 3, number, 0, number, 17 * number))
+            array, about = pack_frame(pa.array(pixels), frame_metadata(4, 3, number, 0, 17 * number))
             topic = "camera_front", "frame_front"
         writer.write(*topic, number * 1000, encode(*topic, array, about))
     writer.close()
@@ -100,7 +100,7 @@ def test_messages_frames_and_stamps_come_back(tmp_path):
             assert unpack(ChunkDone, message.array) == ChunkDone(number, 0, 17 * number, number, 3)
         else:
             assert message.array.to_pylist() == list(range(36))
-            assert message.metadata == frame_metadata(4, 3, number, 0, number, 17 * number)
+            assert message.metadata == frame_metadata(4, 3, number, 0, 17 * number)
 
 
 def test_metadata_of_every_kind_comes_back():
@@ -206,7 +206,7 @@ def test_compressed_arrow_buffers_are_refused():
 
 
 def test_a_frame_that_would_unpack_to_gigabytes_is_refused():
-    array, about = pack_frame(pa.array(np.zeros(12, np.uint8)), frame_metadata(2, 2, 0, 0, 0, 0))
+    array, about = pack_frame(pa.array(np.zeros(12, np.uint8)), frame_metadata(2, 2, 0, 0, 0))
     event = encode("a", "b", array, {**about, "width": 1 << 20, "height": 1 << 20})
     with pytest.raises(Damage, match="at most"):
         decode(Record("a", "b", 0, event, 0))

@@ -33,7 +33,7 @@ def done(seq: int, episode: int = 0) -> pa.Array:
 
 
 def episode(number: int, phase: str = "start", last: bool = False) -> pa.Array:
-    return pack(Episode(0, number, 0, phase, 20000, "write_board", "random", "", last))
+    return pack(Episode(0, number, 0, phase, 20000, "a task", "random", "", "", last))
 
 
 def event(source: str, value: pa.Array, **metadata: Any) -> dict[str, Any]:
@@ -174,14 +174,21 @@ def test_what_is_sent_is_numbered_by_output_and_carries_the_episode():
     )
 
 
+def test_a_family_of_inputs_is_known_by_its_pattern():
+    tested = Edge("tested", {"frame_*": Frame, "*_fault": Fault, "episode": Episode})
+    assert [tested.kind(name) for name in ("frame_side", "camera_side_fault", "episode", "sideframe_")] == [
+        *(Frame, Fault, Episode, None),
+    ]
+
+
 # --- Frames -------------------------------------------------------------------------------------------------------
 
 PIXELS = pa.array(np.arange(4 * 3 * 3, dtype=np.uint8))
 
 
 def metadata(seq: int = 0, **changes: Any) -> dict[str, Any]:
-    counted: Any = np.int64(20)  # as ticks come out of an array
-    return {**frame_metadata(4, 3, seq, 0, counted, 99), **changes}
+    stamp: Any = np.int64(99)  # as stamps come out of an array
+    return {**frame_metadata(4, 3, seq, 0, stamp), **changes}
 
 
 def test_a_frame_is_a_read_only_view_with_its_numbers():
@@ -189,7 +196,7 @@ def test_a_frame_is_a_read_only_view_with_its_numbers():
     assert frame is not None and frame.pixels.shape == (3, 4, 3)
     assert frame.pixels[1, 2].tolist() == [18, 19, 20]  # row by row, RGB
     assert np.shares_memory(frame.pixels, PIXELS.to_numpy()) and not frame.pixels.flags.writeable
-    assert (frame.seq, frame.episode, frame.tick, frame.t_ns) == (0, 0, 20, 99)
+    assert (frame.seq, frame.episode, frame.t_ns) == (0, 0, 99)
     assert all(type(metadata()[key]) is int for key in KEYS)  # numpy's numbers would arrive as text
 
 
@@ -215,7 +222,7 @@ def test_a_bad_frame_is_dropped_and_named(kind):
 
 
 @pytest.mark.parametrize(
-    "change", [{"encoding": "bgr8"}, {"width": "4"}, {"tick": None}, {"t_ns": 1.5}, {"tick": True}], ids=str
+    "change", [{"encoding": "bgr8"}, {"width": "4"}, {"t_ns": None}, {"t_ns": 1.5}, {"t_ns": True}], ids=str
 )
 def test_frames_with_odd_metadata_are_refused(change):
     tested = edge()

@@ -1,14 +1,17 @@
 """The executor's decisions: hold, join, limit; what was sent is what the next chunk is joined to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from operators.actors.executing import Cycle, Execution
-from operators.messages import ActionChunk, Proprio, Request
+from operators.messages import READY, STATES, ActionChunk, Proprio, Request
 from operators.motion.join import newest
 from operators.motion.limits import SPEED, Envelope
 from operators.motion.plan import RefusedChunk
 from operators.motion.rotation import action_from_pose
+from tests.robots import ENVELOPE
 
 POSE = np.array([0.45, 0.0, 0.3, 0.0, 3.0, 0.0])
 ZEROS = np.zeros(6)
@@ -25,7 +28,7 @@ def chunk(chunk_id: int, tick: int, n: int = 48, step: float = 0.5e-3, jump: flo
     return ActionChunk(chunk_id, 0, 0, chunk_id, tick, tick, 0.0, action_from_pose(poses, 0.5), -1)
 
 
-def holding(envelope: Envelope | None = None) -> Execution:
+def holding(envelope: Envelope = ENVELOPE) -> Execution:
     execution = Execution(newest, slowest=0.4, envelope=envelope)
     execution.measured(proprio())
     return execution
@@ -38,7 +41,7 @@ def run(execution: Execution, cycles: int) -> list[Cycle]:
 
 
 def test_until_a_pose_was_measured_there_is_nothing_to_command():
-    execution = Execution(newest, slowest=1.0)
+    execution = Execution(newest, 1.0, ENVELOPE)
     assert execution.cycle() is None
     execution.requested(Request(0, 0, 0, 0, 0, 8, 8, True, plan=-1, plan_before=-1))
     with pytest.raises(RefusedChunk, match="expected proprio before a chunk, got chunk 3") as refused:
@@ -55,6 +58,16 @@ def test_the_first_measured_pose_is_held_and_later_ones_change_nothing():
         assert cycle.due.state == "holding" and cycle.due.tick == -1 and cycle.clamped == 0
 
 
+def test_a_robot_that_is_not_ready_is_not_commanded_and_its_first_ready_pose_is_held():
+    execution = Execution(newest, 1.0, ENVELOPE)
+    for state in STATES:
+        if state != READY:
+            execution.measured(proprio(POSE + 0.2)._replace(state=state))
+            assert execution.cycle() is None
+    execution.measured(proprio())
+    assert np.array_equal(run(execution, 1)[0].action, action_from_pose(POSE, 0.5))
+
+
 def test_inside_the_limits_what_is_sent_is_the_plan_bit_by_bit():
     execution = holding()
     execution.chunk(chunk(0, 0))
@@ -66,7 +79,7 @@ def test_inside_the_limits_what_is_sent_is_the_plan_bit_by_bit():
 
 def test_what_the_limits_changed_stands_in_the_executed_rows():
     """So that a chunk is refined against what the robot did, not against what it was to do."""
-    execution = holding(Envelope(speed_m_s=0.05))  # 0.83 mm a tick
+    execution = holding(replace(ENVELOPE, speed_m_s=0.05))  # 0.83 mm a tick
     execution.chunk(chunk(0, 0))
     run(execution, 20)
     assert execution.plan is not None
@@ -141,7 +154,7 @@ def test_a_restart_forgets_the_episode():
 
 
 def test_in_sync_only_the_execution_horizon_of_a_chunk_is_played():
-    execution = Execution(newest, slowest=0.4, sync_horizon=20)
+    execution = Execution(newest, 0.4, ENVELOPE, sync_horizon=20)
     execution.measured(proprio())
     execution.requested(Request(0, 0, 0, 0, 0, 8, 8, waits=True, plan=-1, plan_before=-1))
     execution.chunk(chunk(0, 0))

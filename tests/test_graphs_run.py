@@ -79,7 +79,7 @@ def test_a_frame_lies_in_shared_memory_and_is_read_only(async_rtr):
     found = json.loads((folder / "probe.json").read_text())
     assert "/dev/shm" in found["file"] or ".zenoh" in found["file"], found
     assert not found["writeable"] and found["bytes"] == 240 * 240 * 3
-    assert {found["metadata"][key] for key in ("width", "height", "seq", "episode", "tick", "t_ns")} == {"int"}
+    assert {found["metadata"][key] for key in ("width", "height", "seq", "episode", "t_ns")} == {"int"}
 
 
 def test_the_video_shows_both_cameras(async_rtr):

@@ -28,6 +28,7 @@ from operators.motion.plan import hold
 from operators.motion.rotation import angle_between, matrix_from_6d, orthonormal_6d
 from operators.motion.rows import Rows, concat
 from tests.chunks import POSE, START, curve, line
+from tests.robots import ENVELOPE
 
 EACH_JOIN = pytest.mark.parametrize("join", JOINS.values(), ids=JOINS)
 
@@ -86,7 +87,7 @@ def test_a_shift_of_all_ticks_shifts_the_join(join, situation, shift):
 @given(row=st.integers(0, 47), column=st.integers(0, 9), value=st.sampled_from([np.nan, np.inf, -np.inf]))
 def test_no_number_that_is_none_passes(join, row, column, value):
     pose = Proprio(0, 0, 0, 0, 0, np.zeros(6), POSE, np.zeros(6), np.zeros(6), 0.5)
-    execution = Execution(join, slowest=1.0)
+    execution = Execution(join, 1.0, ENVELOPE)
     execution.measured(pose)
     execution.chunk(ActionChunk(0, 0, 0, 0, 0, 0, 0.0, curve(0, 48).action, -1))
     for _ in range(15):

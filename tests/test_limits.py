@@ -1,6 +1,7 @@
 """Laws of the envelope. Run by hand (`python tests/test_limits.py`) it prints what a call costs."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from operators.messages import HZ
 from operators.motion import limits
 from operators.motion.limits import Envelope, Limiter
 from operators.motion.rotation import action_from_pose, matrix_from_6d, pose_from_action, vector_from_matrix
+from tests.robots import ENVELOPE
 
 MIDDLE = np.array([0.45, 0.0, 0.3])
 ENVELOPES = [
-    Envelope(),
-    Envelope(low=(0.4, -0.05, 0.25), high=(0.5, 0.05, 0.35)),
-    Envelope(low=(0.3, -0.2, 0.1), high=(0.7, 0.2, 0.5), jerk_m_s3=150, rotation_jerk_rad_s3=700),
-    Envelope(acceleration_m_s2=2, jerk_m_s3=40, rotation_acceleration_rad_s2=5, rotation_jerk_rad_s3=60),
+    ENVELOPE,
+    replace(ENVELOPE, low=(0.4, -0.05, 0.25), high=(0.5, 0.05, 0.35)),
+    replace(ENVELOPE, low=(0.3, -0.2, 0.1), high=(0.7, 0.2, 0.5), jerk_m_s3=150, rotation_jerk_rad_s3=700),
+    replace(ENVELOPE, acceleration_m_s2=2, jerk_m_s3=40, rotation_acceleration_rad_s2=5, rotation_jerk_rad_s3=60),
 ]
 law = settings(deadline=None, max_examples=40)
 
@@ -48,7 +50,7 @@ def smooth_plan(n: int, amplitude: np.ndarray, turn: np.ndarray, frequency: floa
     return action_from_pose(np.concatenate([MIDDLE + swing * amplitude, swing * turn], 1), swing[:, 0] / 5)
 
 
-def send(plan: np.ndarray, envelope: Envelope | None = None) -> tuple[np.ndarray, np.ndarray]:
+def send(plan: np.ndarray, envelope: Envelope = ENVELOPE) -> tuple[np.ndarray, np.ndarray]:
     """What a limiter at rest on the first row makes of a plan: actions (n, 10) and bits (n,)."""
     limiter, sent, clamped = Limiter.start(plan[0], envelope), [], []
     for row in plan:
@@ -149,7 +151,7 @@ def test_it_returns_once_and_stays(envelope, jump):
 
 @pytest.mark.parametrize("speed", [0.1, 0.3, 0.49, 2.0])
 def test_a_plan_through_the_wall_is_stopped_at_the_wall(speed):
-    envelope = Envelope()
+    envelope = ENVELOPE
     x = 0.7 + np.cumsum(np.minimum(np.arange(300) * 0.002, speed / HZ))
     y = 0.0008 * np.arange(300)
     plan = action_from_pose(np.stack([x, y, 0 * x + 0.4, 0 * x, 0 * x, 0 * x], 1), 0.5)
@@ -162,7 +164,7 @@ def test_a_plan_through_the_wall_is_stopped_at_the_wall(speed):
 def test_a_wall_holds_nothing_back_along_it():
     """At the wall, where no margin is left: a jump along it, then away from it."""
     plan = action_from_pose(np.tile([0.875, 0.0, 0.4, 0.0, 0.0, 0.0], (120, 1)), 0.5)
-    envelope = Envelope(high=(0.875, 0.7, 1.0))
+    envelope = replace(ENVELOPE, high=(0.875, 0.7, 1.0))
     plan[30:, 1] += np.float32(0.02)
     plan[80:, 0] -= np.float32(0.02)
     sent, _ = send(plan, envelope)
@@ -174,7 +176,7 @@ def test_half_a_turn_is_followed():
     plan = action_from_pose(np.tile([*MIDDLE, 0.0, 0.0, 0.0], (150, 1)), 0.5)
     plan[1:, 3:9] = [-1, 0, 0, 0, 1, 0]
     sent, clamped = send(plan)
-    assert_inside(sent, Envelope())
+    assert_inside(sent, ENVELOPE)
     assert clamped[1] == limits.ROTATION_SPEED | limits.ROTATION_ACCELERATION | limits.ROTATION_JERK
     assert sent[-1].tobytes() == plan[-1].tobytes()
 
@@ -198,7 +200,7 @@ def test_equal_plans_are_limited_equally(plan):
 def test_a_limiter_does_not_change_and_writes_into_no_input():
     plan = smooth_plan(2, np.array([0.2, 0, 0]), np.zeros(3), 10.0)
     plan.flags.writeable = False
-    limiter = Limiter.start(plan[0])
+    limiter = Limiter.start(plan[0], ENVELOPE)
     _, first, bits = limiter.limit(plan[1])
     _, second, _ = limiter.limit(plan[1])
     assert bits and first.tobytes() == second.tobytes() != plan[1].tobytes()
@@ -207,7 +209,7 @@ def test_a_limiter_does_not_change_and_writes_into_no_input():
 @pytest.mark.parametrize("index, value", [(0, np.nan), (4, np.inf), (9, np.nan), (slice(3, 6), 0), (slice(6, 9), 0)])
 def test_what_is_no_action_is_refused(index, value):
     action = action_from_pose(np.array([*MIDDLE, 0.0, 0.0, 0.0]), 0.5)
-    limiter, broken = Limiter.start(action), action.copy()
+    limiter, broken = Limiter.start(action, ENVELOPE), action.copy()
     broken[index] = value
     with pytest.raises(ValueError, match="expected"):
         limiter.limit(broken)
@@ -217,7 +219,7 @@ def test_what_is_no_action_is_refused(index, value):
 
 def test_a_start_outside_the_box_is_refused():
     with pytest.raises(ValueError, match="expected a start in the box"):
-        Limiter.start(action_from_pose(np.array([1.5, 0, 0, 0, 0, 0])))
+        Limiter.start(action_from_pose(np.array([1.5, 0, 0, 0, 0, 0])), ENVELOPE)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_a_start_outside_the_box_is_refused():
 )
 def test_an_impossible_envelope_is_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
-        Envelope(**wrong)
+        replace(ENVELOPE, **wrong)
 
 
 def test_bits_have_names():
@@ -239,7 +241,7 @@ def main() -> None:
     corners = np.random.default_rng(0).uniform([-0.3, -0.8, -0.2, -3, -3, -3], [1, 0.8, 1.1, 3, 3, 3], (100, 6))
     jumps = action_from_pose(np.repeat([[*MIDDLE, 0, 0, 0], *corners], 30, 0), 0.5)
     for name, plan in ("inside", inside), ("jumping", jumps):
-        limiter, spent = Limiter.start(plan[0]), []
+        limiter, spent = Limiter.start(plan[0], ENVELOPE), []
         for row in plan:
             start = time.thread_time_ns()
             limiter, _, _ = limiter.limit(row)

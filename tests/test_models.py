@@ -69,7 +69,7 @@ def test_a_learned_codec_keeps_chunks_it_never_saw(name, held_out):
     assert is_orthonormal(rebuilt[..., 3:9])
 
 
-@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("name", CODECS.all())
 def test_swapping_latents_swaps_chunks(name, held_out):
     codec, (one, other) = make_codec(name), held_out[[3, 40]]
     latents = codec.encode(one), codec.encode(other)
@@ -289,7 +289,7 @@ def test_every_training_runs_in_pieces_and_saves_nothing_before_its_end(data, tm
             assert not replace(training, minutes=0).run() and not (place["out"] / f"{name}.json").exists()
         assert training.run()
         about = read(place["out"] / name).about
-        assert about["kind"] == name and about["configuration"]["seed"] == 0
+        assert about["kind"] == name.split("_")[0] and about["configuration"]["seed"] == 0
     assert {path.stem for path in place["state"].glob("*.json")} == {
         f"{name}_{part}" for name in ("dp_latent60", "dp_action60", "flow_latent60") for part in (25, 50)
     }
@@ -340,14 +340,14 @@ def test_a_correction_head_is_the_same_in_torch_and_numpy(tmp_path):
     write(tmp_path / "dp_x", {}, {"kind": "dp_x"})
     policy = read(tmp_path / "dp_x").name
     write(tmp_path / "a2c2_dp_x", network.state_dict(), {"kind": "a2c2_dp_x", "policy": policy}, half=False)
-    head, numbers = read_head("dp_x", tmp_path), torch.randn(7)
+    head, numbers = read_head(str(tmp_path / "dp_x")), torch.randn(7)
     assert np.allclose(head.residual(numbers.numpy()), network(numbers).detach().numpy(), atol=1e-6)
     write(tmp_path / "dp_x", {"other": torch.ones(1)}, {"kind": "dp_x"})
     with pytest.raises(BadCheckpoint, match=rf"a2c2_dp_x: made for policy {policy}, but policy is dp_x:\w+"):
-        read_head("dp_x", tmp_path)
+        read_head(str(tmp_path / "dp_x"))
     write(tmp_path / "a2c2_dp_x", {"mean": torch.ones(1)}, {"kind": "a", "policy": read(tmp_path / "dp_x").name})
     with pytest.raises(BadCheckpoint, match="expected mean, spread and layers of a correction head"):
-        read_head("dp_x", tmp_path)
+        read_head(str(tmp_path / "dp_x"))
 
 
 @pytest.mark.parametrize(

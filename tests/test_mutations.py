@@ -15,6 +15,7 @@ import pytest
 import models.samplers.guidance
 import nodes._wire
 import operators.actors.executing
+import operators.actors.following
 import operators.actors.journal
 import operators.actors.scheduling
 import operators.actors.seen
@@ -117,8 +118,8 @@ def shortened(cycles: Cycles) -> Cycles:
 
 
 def shown_late(metadata: dict) -> dict:
-    """A picture whose tick is one late."""
-    return {**metadata, "tick": metadata["tick"] + 1}
+    """A frame whose stamp is one late."""
+    return {**metadata, "t_ns": metadata["t_ns"] + 1}
 
 
 def asked(outcome: tuple) -> tuple:
@@ -152,7 +153,8 @@ MUTANTS = {
     "feed.advance": Mutant(operators.motion.plan, "advance", (of(0, late), of(0, early), of(1, turned)), "executor"),
     "foresight.rolled_forward": Mutant(operators.policy, "rolled_forward", (mirrored, heard), "policy_vlash"),
     "frame.metadata": Mutant(nodes._wire, "frame_metadata", (shown_late,), "camera_front"),
-    "kinematics.inverse": Mutant(simulation.arm, "inverse", (turned,), "robot_sim"),
+    "kinematics.inverse": Mutant(simulation.arm, "inverse", (turned,), "robot"),
+    "following.cycle": Mutant(operators.actors.following.Following, "cycle", (of(0, turned),), "robot"),
     "limits.limit": Mutant(operators.actors.executing.Limiter, "limit", (of(1, turned),), "executor"),
     "schema.read": Mutant(schema, "_value", (misread, miscounted), "decoder"),
     "jerk.third": Mutant(operators.measure.jerk, "third_difference_mm", (negative,), "evaluator"),
@@ -182,6 +184,7 @@ ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the te
     "open_loop": ("no process uses it, only a study", "test_open_loop.py"),
     "messages": ("it only names columns: what a process makes of them is replayed", "test_messages.py"),
     "latency": ("it says how long a process waits, which is no message", "test_latency_and_noise.py"),
+    "robot_model": ("a file is read before a process hears anything", "test_robot_model.py"),
     "settings": ("it reads the environment before a process hears anything", "test_settings.py"),
     "shifts": ("no process uses it, only a study", "test_shifts.py"),
     "steadiness": ("it is measured, not decided: figures of the evaluator, each with laws", "test_steadiness.py"),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.registry import POLICIES
 from operators.measure.open_loop import open_loop
 from operators.messages import HORIZON
 from operators.motion.rotation import action_from_pose, to_relative
@@ -88,7 +89,7 @@ class Watching:
 def test_a_policy_sees_the_newest_picture_of_each_moment(recorded):
     (found,), policy = demonstrations(recorded), Watching()
     policies: Any = {"watching": policy}
-    chunks = openloop.predict(found, policies, 10, task="write_board")["watching"]
+    chunks = openloop.predict(found, policies, 10, task="a task")["watching"]
     assert len(policy.seen) == len(chunks) > 10 and policy.episode.seed == 10_000
     for cycle, pixels in policy.seen:
         assert np.array_equal(pixels, picture(2 * (cycle // 2 * 2) + 1)) and pixels.shape == (SIZE, SIZE, 3)
@@ -103,7 +104,7 @@ def test_a_policy_whose_camera_is_missing_is_refused(tmp_path):
 
 def test_the_command_measures_draws_and_writes(recorded, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NOISE", "0")
-    monkeypatch.setitem(openloop.POLICIES, "noisy", "simulation.expert_policy:ExpertPolicy")
+    monkeypatch.setitem(POLICIES.own, "noisy", "simulation.expert_policy:ExpertPolicy")
     made = {"noisy": Settings(**EXPERT, noise=1), "expert": Settings(**EXPERT, noise=0)}
     make = openloop.make_policy
     monkeypatch.setattr(openloop, "make_policy", lambda config: make(made[config.policy]))
@@ -120,7 +121,7 @@ def test_the_command_measures_draws_and_writes(recorded, tmp_path, monkeypatch, 
 
 
 def test_what_it_cannot_do_is_one_sentence(recorded):
-    with pytest.raises(ValueError, match=r"got 'exprt'; there are .*; nearest is expert"):
+    with pytest.raises(ValueError, match=r"^POLICY: expected one of expert, .*, got 'exprt'$"):
         OpenLoop(recorded, ("exprt",)).run()
     with pytest.raises(ValueError, match="--every and --episodes from 1 up, got 0"):
         OpenLoop(recorded, every=0).run()

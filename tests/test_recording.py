@@ -46,7 +46,7 @@ def write(path: Path, leave_out: tuple = (), pictures: bool = True, packed: bool
         if isinstance(message, Proprio) and pictures and message.cycle % 2 == 0:
             for number, camera in enumerate(("front", "wrist")):
                 pixels = pa.array(picture(2 * message.cycle + number).reshape(-1))
-                about = frame_metadata(SIZE, SIZE, message.cycle // 2, 0, message.tick, at)
+                about = frame_metadata(SIZE, SIZE, message.cycle // 2, 0, at)
                 content = pack_frame(pixels, about) if packed else (pixels, about)
                 writer.write(
                     f"camera_{camera}", f"frame_{camera}", at, encode(f"camera_{camera}", f"frame_{camera}", *content)
@@ -164,6 +164,16 @@ def test_a_demonstration_has_every_measurement_and_one_row_a_tick(recorded):
     assert found.commanded.end == last.tick and found.notes == ()
     camera, number, frame = list(found.frames())[5]
     assert (camera, number) == ("wrist", 2) and np.array_equal(frame.pixels, picture(2 * 4 + 1))
+
+
+def test_the_way_home_is_no_demonstration(tmp_path):
+    path, messages = tmp_path / "x.drec", told(episode_messages("async_rtr"), "proprio")[:9]
+    writer = Writer(path, "")
+    for message in messages:
+        told_as = message._replace(state="homing" if message.cycle < 4 else "ready")
+        writer.write("robot", "proprio", message.t_ns, encode("robot", "proprio", pack(told_as), {}))
+    writer.close()
+    assert [found.measured.cycle.tolist() for found in demonstrations(path)] == [[4, 5, 6, 7, 8]]
 
 
 def test_without_plans_commands_tell_what_was_done(tmp_path):
@@ -294,6 +304,16 @@ def test_plot_draws_an_episode(recorded, tmp_path):
         plot("x", demonstrations(recorded)[0], {}, tmp_path / "x.bmp")
 
 
+def test_a_column_for_each_camera_becomes_two_lists():
+    newest = pack(told(episode_messages("async_rtr"), "chunk")[0]._replace(cameras=["wrist"], frames=np.array([7])))
+    fields = {field.name: newest.field(i) for i, field in enumerate(newest.type)}
+    del fields["cameras"], fields["frames"]
+    fields |= {"frame_front": pa.array([-1]), "frame_wrist": pa.array([7])}
+    older = pa.StructArray.from_arrays(list(fields.values()), list(fields))
+    assert state("chunk", older) == "migrated" and migrated("chunk", older).equals(newest)
+    assert migrated("chunk", newest) is newest
+
+
 def test_an_older_recording_is_read_through_its_migration(monkeypatch, tmp_path):
     wanted = pack(told(episode_messages("async_rtr"), "request")[0])
     fields = {field.name: wanted.field(i) for i, field in enumerate(wanted.type)}
@@ -346,7 +366,7 @@ def long_recording(path: Path, cycles: int) -> Path:
         moved = pack(plan._replace(cycle=cycle, seq=cycle, tick=cycle + 1, t_ns=at))
         writer.write("executor", "plan", at, encode("executor", "plan", moved, {}))
         if cycle % 4 == 0:
-            about = frame_metadata(640, 480, cycle // 4, 0, cycle, at)
+            about = frame_metadata(640, 480, cycle // 4, 0, at)
             writer.write("camera_front", "frame_front", at, encode("camera_front", "frame_front", pixels, about))
     writer.close()
     return path

@@ -78,7 +78,7 @@ def an_episode(seed=20000, ticks=480):
         meta={
             "name": f"episode_{seed}",
             "episode": seed,
-            "task": "write_board",
+            "task": "a task",
             "mode": "async_rtr",
             "policy": "dp_latent60",
         }

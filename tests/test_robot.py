@@ -1,21 +1,26 @@
-"""The simulated robot: homes, follows commands one a cycle, watches, and never leaves the limits."""
+"""The robot's process with the simulated arm: homes, follows commands, tells what goes wrong, and outlives it."""
+
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nodes._wire import Wire
-from nodes.robot_sim import INPUTS, WATCHDOG_CYCLES, Robot
+from nodes.drivers import make_robot
+from nodes.robot import INPUTS, Robot
+from operators.actors.following import WATCHDOG_CYCLES, Following
 from operators.messages import Command, Episode
 from operators.motion.rotation import action_from_pose
 from operators.schema import pack
 from simulation.tasks import make_task
 from tests.replay import replay_node, sent
+from tests.robots import ENVELOPE, UR5E
 
 SEED = 10_002
 
 
 def start(episode=0):
-    return Episode(0, episode, 0, "start", SEED, "write_board", "random", "", False)
+    return Episode(0, episode, 0, "start", SEED, "", "random", "", "", False)
 
 
 def command(tick, action, seq=0):
@@ -27,18 +32,22 @@ def started():
     node = replay_node([])
     wire = Wire(node, "robot", INPUTS)
     wire.edge.read("episode", pack(start()))
-    robot = Robot(wire)
+    robot = made(wire)
     robot.receive(start())
     return robot, node
 
 
+def made(wire: Wire, driver: Any = None) -> Robot:
+    return Robot(wire, driver or make_robot("sim", UR5E), Following(ENVELOPE))
+
+
 def home():
-    return action_from_pose(make_task("write_board", SEED, "random").home_pose)
+    return action_from_pose(make_task("", SEED, "random").home_pose)
 
 
 def test_it_says_nothing_before_an_episode():
     node = replay_node([])
-    Robot(Wire(node, "robot", INPUTS)).cycle(0, 0)
+    made(Wire(node, "robot", INPUTS)).cycle(0, 0)
     assert not node.outputs
 
 

@@ -186,7 +186,7 @@ def test_an_episode_makes_a_fresh_start():
     scheduling.receive(plan_message(3, 0, 0))
     scheduling.receive(plan_message(54, 0, 60, answered=0))
     assert scheduling.delay_cycles == 50
-    scheduling.receive(Episode(0, 1, 0, "start", 1, "write_board", "random", "", False))
+    scheduling.receive(Episode(0, 1, 0, "start", 1, "a task", "random", "", "", False))
     assert scheduling.delay_cycles == 8 and scheduling.receive(plan_message(1, 0, 0)) == Ask(0, 0, 8, 0, False, plan=1)
 
 

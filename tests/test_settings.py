@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from operators.settings import Settings, parse, table
+from operators.settings import Settings, camera_driver, parse, table
 
 
 def test_an_empty_environment_gives_the_defaults():
@@ -69,7 +69,8 @@ def test_the_least_value_is_allowed_and_less_is_not():
 
 
 def test_the_table_has_a_line_for_each_variable():
-    head, rule, *lines = table().splitlines()
+    head, rule, *lines, family = table().splitlines()
+    assert family.startswith("| `CAMERA_<NAME>` | `sim` | camera | ") and family.count("|") == 5
     assert head.count("|") == rule.count("|") == 5
     assert [line.split("`")[1] for line in lines] == [f.name.upper() for f in fields(Settings)]
     for line, variable in zip(lines, fields(Settings), strict=True):
@@ -77,6 +78,11 @@ def test_the_table_has_a_line_for_each_variable():
         assert variable.metadata["meaning"] in line and variable.metadata["readers"] in line
         choices = variable.metadata["choices"]
         assert len(choices) < 2 or all(f"`{choice}`" in line for choice in choices)
+
+
+def test_cameras_are_a_family_of_variables():
+    assert camera_driver({}, "side") == "sim" == camera_driver({"CAMERA_FRONT": "realsense:7"}, "side")
+    assert camera_driver({"CAMERA_FRONT": "realsense:7"}, "front") == "realsense:7"
 
 
 def test_settings_are_frozen():

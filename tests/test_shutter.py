@@ -57,7 +57,7 @@ def test_a_robot_that_stands_is_seen_as_it_stands():
 
 @pytest.fixture
 def seen() -> Seen:
-    made = Seen(("front", "wrist"), Settings())
+    made = Seen(("front", "wrist"), Settings(), "wrist")
     made.receive("episode", told(episode_messages("async_rtr"), "episode")[0])
     return made
 
@@ -69,7 +69,7 @@ def state(seen: Seen, tick: int, t_ns: int | None = None) -> None:
 
 def frames(seen: Seen, tick: int, cameras: tuple[str, ...] = ("front", "wrist")) -> None:
     for camera in cameras:
-        seen.receive(f"frame_{camera}", Frame(PIXELS, tick, 0, tick, tick * PERIOD_NS))
+        seen.receive(f"frame_{camera}", Frame(PIXELS, tick, 0, tick * PERIOD_NS))
 
 
 def test_a_request_is_answered_from_the_picture_that_is_about_to_come(seen):
@@ -81,7 +81,7 @@ def test_a_request_is_answered_from_the_picture_that_is_about_to_come(seen):
     assert seen.take() is None  # of every camera
     frames(seen, 9, ("wrist",))
     _, _, observation = seen.take()
-    assert observation.proprio.tick == 9 and observation.frames["wrist"].tick == 9
+    assert observation.proprio.tick == 9 and observation.frames["wrist"].t_ns == 9 * PERIOD_NS
 
 
 def test_it_does_not_wait_for_ever_for_a_younger_picture(seen):
@@ -102,6 +102,6 @@ def test_first_pictures_are_waited_for_in_the_time_of_the_rig(seen):
     state(seen, 0, 5 + FRESH_NS - 1)
     assert seen.take() is None  # however long that takes on this machine
     frames(seen, 0)
-    seen.receive("frame_front", Frame(PIXELS, 1, 0, 0, FRESH_NS))
-    seen.receive("frame_wrist", Frame(PIXELS, 1, 0, 0, FRESH_NS))
+    seen.receive("frame_front", Frame(PIXELS, 1, 0, FRESH_NS))
+    seen.receive("frame_wrist", Frame(PIXELS, 1, 0, FRESH_NS))
     assert seen.take() is not None

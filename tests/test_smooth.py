@@ -20,6 +20,7 @@ from operators.motion.smooth import Pace, Tracker
 from operators.settings import Settings
 from studies.lockstep import Lockstep
 from tests.replay import EXPERT
+from tests.robots import ENVELOPE
 
 POSE = np.array([0.4, 0.1, 0.2, 0, 3.0, 0])
 
@@ -82,7 +83,7 @@ def test_numbers_that_are_none_are_refused():
 
 
 def test_it_is_the_last_stage_before_the_limits_and_begins_again_with_each_episode():
-    execution = Execution(newest, 1.0, "ruckig")
+    execution = Execution(newest, 1.0, ENVELOPE, "ruckig")
     for _ in range(2):
         execution.restart()
         execution.measured(Proprio(0, 0, 0, 0, 0, np.zeros(6), POSE, np.zeros(6), np.zeros(6), 0.5))

@@ -9,13 +9,13 @@ import torch
 
 from models.checkpoint import write
 from operators.messages import Command, Scene
-from simulation.tasks.write_board.strokes import REACH, stroke
+from simulation.tasks.write_board.strokes import REACH
 from simulation.tasks.write_board.task import WriteBoard
 from studies.collect import COLLECTING_SEEDS
 from studies.curve import Curve
 from studies.evaluate import EVALUATION_SEEDS
 from studies.models import Models
-from studies.sight import SIGHTS, make_sight, painted
+from studies.sight import SIGHTS, make_sight
 from studies.video import Tally, Video
 
 SEED = 10_001
@@ -27,28 +27,28 @@ def test_seeds_of_collecting_tuning_and_evaluating_are_disjoint():
 
 def scene(tick: int) -> Scene:
     task = WriteBoard(SEED)
-    return Scene(0, 0, 0, tick, np.append(task.home_q, 0), task.board_pose, task.target, np.zeros((0, 2)), np.zeros(0))
+    return Scene(0, 0, 0, tick, np.append(task.home_q, 0), task.piece_pose, task.goal, np.zeros((0, 2)), np.zeros(0))
 
 
 def test_what_pictures_may_show():
     true = scene(60)
-    assert make_sight("true", SEED, "random").scene(true) is true
-    assert make_sight("other_target", SEED, "random").scene(true) is true
-    assert make_sight("black", SEED, "random").scene(true) is None
-    other = make_sight("other_episode", SEED, "random")
+    assert make_sight("true", "write_board", SEED, "random").scene(true) is true
+    assert make_sight("other_target", "write_board", SEED, "random").scene(true) is true
+    assert make_sight("black", "write_board", SEED, "random").scene(true) is None
+    other = make_sight("other_episode", "write_board", SEED, "random")
     first, later = other.scene(scene(0)), other.scene(true)
     assert first is not None and later is not None and later.tick == 60
     assert not np.array_equal(later.goal, true.goal) and not np.array_equal(first.qpos, later.qpos)
     with pytest.raises(ValueError, match=f"expected one of {', '.join(SIGHTS)}, got none"):
-        make_sight("none", SEED, "random")
+        make_sight("none", "write_board", SEED, "random")
 
 
 def test_a_painted_target_is_another_stroke_from_the_same_start():
-    other = painted(SEED, "random")
-    assert np.allclose(other[0], stroke("random", SEED)[0], atol=1e-6) and np.abs(other).max() <= REACH
-    own, changed = WriteBoard(SEED), WriteBoard(SEED, target=other)
-    assert np.array_equal(own.board_pose, changed.board_pose) and np.allclose(own.home_pose, changed.home_pose)
-    assert len(own.target) != len(other) or not np.allclose(own.target, other)
+    own, changed = WriteBoard(SEED), WriteBoard(SEED).other_goal()
+    other = changed.goal
+    assert np.allclose(other[0], own.goal[0], atol=1e-6) and np.abs(other).max() <= REACH
+    assert np.array_equal(own.piece_pose, changed.piece_pose) and np.allclose(own.home_pose, changed.home_pose)
+    assert len(own.goal) != len(other) or not np.allclose(own.goal, other)
 
 
 def test_a_tally_counts_standing_and_the_hardest_jump():

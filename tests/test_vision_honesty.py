@@ -23,7 +23,7 @@ from studies.lockstep import Lockstep
 
 ROOT = Path(__file__).parents[1]
 SEED = 10_007
-START = Episode(0, 0, 0, "start", SEED, "write_board", "random", "", False)
+START = Episode(0, 0, 0, "start", SEED, "", "", "", "", False)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def policy() -> Policy:
 
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
-    return Renderer(240, 240)
+    return Renderer(WriteBoard, 240, 240)
 
 
 class Writing:
@@ -49,9 +49,8 @@ class Writing:
 
     def frames(self, renderer: Renderer, target: np.ndarray) -> dict[str, Frame]:
         """What the cameras see with this target painted on the board."""
-        ink = self.world.ink, np.array(self.world.pen_down, np.int64)
-        scene = Scene(0, 0, 0, self.tick, self.world.qpos, self.task.board_pose, target, *ink)
-        return {name: Frame(renderer.render(scene, name), 0, 0, self.tick, 0) for name in ("front", "wrist")}
+        scene = Scene(0, 0, 0, self.tick, *self.world.scene())._replace(goal=target)
+        return {name: Frame(renderer.render(scene, name), 0, 0, 0) for name in ("front", "wrist")}
 
     def observation(self, frames: dict[str, Frame], chunk_id: int = 0) -> Observation:
         return Observation(chunk_id, Proprio(0, 0, 0, self.tick, self.tick, *self.measured), frames)
@@ -83,7 +82,7 @@ print([name for name in sys.modules if name.split(".")[0] in ("simulation", "muj
 def test_the_chunk_follows_the_painted_line(policy, renderer):
     """Half a second ahead it is nearer to the expert's than to one for the line bent the other way."""
     scene = Writing(SEED)
-    frames = scene.frames(renderer, scene.task.target)
+    frames = scene.frames(renderer, scene.task.goal)
     found = predicted(policy, scene.observation(frames))
     pose = scene.measured.tcp_pose
     expert = to_relative(scene.task.expert_chunk(scene.tick, pose, scene.measured.wrench), pose)[:, :3] * 1e3
@@ -92,20 +91,20 @@ def test_the_chunk_follows_the_painted_line(policy, renderer):
 
 def test_another_target_is_another_chunk(policy, renderer):
     scene = Writing(SEED)
-    now = scene.task.to_base(np.append(scene.task.target, np.zeros((len(scene.task.target), 1)), 1))
+    now = scene.task.to_base(np.append(scene.task.goal, np.zeros((len(scene.task.goal), 1)), 1))
     at = np.linalg.norm(now - scene.measured.tcp_pose[:3], axis=1).argmin()
-    bent = scene.task.target.copy()
+    bent = scene.task.goal.copy()
     ahead = bent[at:] - bent[at]
     bent[at:] = bent[at] + ahead @ np.array([[0.5, 0.87], [-0.87, 0.5]])  # turned by 60 degrees from here on
     one, other = (
-        predicted(policy, scene.observation(scene.frames(renderer, target))) for target in (scene.task.target, bent)
+        predicted(policy, scene.observation(scene.frames(renderer, target))) for target in (scene.task.goal, bent)
     )
     assert np.linalg.norm(one - other, axis=1)[24:].mean() > 8
 
 
 def test_black_frames_are_another_chunk(policy, renderer):
     scene = Writing(SEED)
-    frames = scene.frames(renderer, scene.task.target)
+    frames = scene.frames(renderer, scene.task.goal)
     black = {name: frame._replace(pixels=np.zeros_like(frame.pixels)) for name, frame in frames.items()}
     seen, blind = (predicted(policy, scene.observation(shown)) for shown in (frames, black))
     assert np.linalg.norm(seen - blind, axis=1).max() > 5
@@ -115,14 +114,14 @@ def test_black_frames_are_another_chunk(policy, renderer):
 def test_same_draw_same_bits_and_another_draw_another_chunk(policy, renderer, monkeypatch, temperature):
     monkeypatch.setattr(policy, "_temperature", temperature)
     scene = Writing(SEED)
-    frames = scene.frames(renderer, scene.task.target)
+    frames = scene.frames(renderer, scene.task.goal)
     one, again, other = (predicted(policy, scene.observation(frames, chunk)) for chunk in (3, 3, 4))
     assert np.array_equal(one, again) and np.array_equal(one, other) == (temperature == 0)
 
 
 def test_the_tick_does_not_go_in(policy, renderer):
     scene = Writing(SEED)
-    observation = scene.observation(scene.frames(renderer, scene.task.target))
+    observation = scene.observation(scene.frames(renderer, scene.task.goal))
     later = observation._replace(proprio=observation.proprio._replace(tick=9999, cycle=9999))
     assert np.array_equal(predicted(policy, observation), predicted(policy, later))
 
@@ -135,7 +134,7 @@ def test_without_its_own_pictures_it_does_not_write(sight):
 
 def test_it_writes_what_is_painted_and_not_what_the_seed_says():
     rig = Lockstep(Settings(policy="dp_latent60", codec="vae", time_limit_s=30), "async_rtr", sight="other_target")
-    log, own = rig.run(0, SEED, lambda chunk: 8), WriteBoard(SEED).target
+    log, own = rig.run(0, SEED, lambda chunk: 8), WriteBoard(SEED).goal
     ink = log.marks.astype(float)
     on_painted, on_own = (
         (np.linalg.norm(target[:, None] - ink, axis=2).min(1) < 0.003).mean() for target in (log.goal, own)

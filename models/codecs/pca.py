@@ -14,11 +14,11 @@ SHAPE = (HORIZON // TIME_FACTOR, ACTION_WIDTH)
 
 
 class PcaCodec:
-    """Projection on the basis in `pca.safetensors`, fitted by `fit`."""
+    """Projection on the basis of a checkpoint that was made by `fit`."""
 
-    def __init__(self, folder: Path = FOLDER):
-        checkpoint = read(folder / "pca")
-        if checkpoint.about["kind"] != "pca" or set(checkpoint.tensors) != {"mean", "scale", "basis"}:
+    def __init__(self, path: Path):
+        checkpoint = read(path)
+        if set(checkpoint.tensors) != {"mean", "scale", "basis"}:
             raise BadCheckpoint(f"{checkpoint.path}: expected mean, scale and basis of a pca")
         self.name = checkpoint.name
         self._mean, self._scale, self._basis = (checkpoint.tensors[k].numpy() for k in ("mean", "scale", "basis"))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import FOLDER, BadCheckpoint, read
+from models.checkpoint import read
 from operators.chunks.codec import TIME_FACTOR, DctCodec
 from operators.messages import HORIZON
 from operators.schema import ACTION_WIDTH
@@ -67,10 +67,8 @@ class Vae(nn.Module):
 class VaeCodec:
     """A trained VAE as a codec; encodes with the posterior mean, so it is deterministic."""
 
-    def __init__(self, kind: str = "vae", folder: Path = FOLDER):
-        checkpoint = read(folder / kind)
-        if checkpoint.about["kind"] != kind:
-            raise BadCheckpoint(f"{checkpoint.path}: expected a {kind}, got a {checkpoint.about['kind']}")
+    def __init__(self, path: Path):
+        checkpoint = read(path)
         self.name = checkpoint.name
         self.vae = Vae(**checkpoint.about["architecture"]).eval().requires_grad_(False)
         checkpoint.fill(self.vae)

@@ -1,25 +1,25 @@
-"""The learned policy at run time: newest frames and measured state -> features -> DDIM -> a chunk, latent or action.
+"""The learned policy at run time: newest frames and measured state -> features -> sampler -> a chunk, latent or action.
 
 Where a plan is shown to it, its sampler continues the plan (GUIDE). Nothing else goes in: no tick, no seed of the task,
 no simulation. What is drawn at random follows from (seed, episode, chunk_id).
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import FOLDER, BadCheckpoint, read, require
+from models.checkpoint import BadCheckpoint, Checkpoint, read, require
 from models.codecs.vae import VaeCodec
 from models.encoders.vision import CONDITION, Vision, cropped, picture, standing, state_vector
 from models.registry import make_codec
 from models.samplers.diffusion import UNet
 from models.samplers.flow import RowTimes
-from models.samplers.guidance import DDIM_GUIDES, KINDS, Function, Units, continued, draws, target, timed
+from models.samplers.guidance import KINDS, OF_ROWS, Function, Units, continued, draws, target, timed
 from models.samplers.rtc import Target, gain
+from models.stored import beside, located
 from operators.chunks.codec import Codec
 from operators.chunks.prefix import Prefix
 from operators.frame import Frame
@@ -29,41 +29,41 @@ from operators.policy import Observation, Prediction
 from operators.schema import ACTION_WIDTH
 from operators.settings import Settings
 
+SPACES = {"latent60": "latent", "action60": "action"}  # of a checkpoint -> of a prediction
 
-class DpPolicy:
-    """Diffusion policy of one space; make it by `LatentPolicy` or `ActionPolicy`.
 
-    Args:
-        folder: of the checkpoints.
+class LearnedPolicy:
+    """Any policy that was trained by `rtr train-policy`: family, space, codec and encoder are facts of its checkpoint.
 
     Raises:
         BadCheckpoint: a checkpoint is missing or damaged, or encoder, codec and policy do not fit.
     """
 
-    cameras = ("front", "wrist")
-    name: ClassVar[str]  # of the checkpoint: kind_space
-    guides: ClassVar[tuple[str, ...]] = DDIM_GUIDES
+    cameras, on_arm = ("front", "wrist"), "wrist"
 
-    def __init__(self, config: Settings, folder: Path = FOLDER):
+    def __init__(self, config: Settings):
         torch.set_num_threads(1)  # the other cores belong to the other processes
-        checkpoint, vision = read(folder / self.name), read(folder / "vision")
-        require(checkpoint, "kind", self.name)
+        checkpoint = read(located(config.policy))
+        about = checkpoint.about
+        vision = read(beside(checkpoint.path, str(about.get("encoder")).split(":")[0]))
         require(checkpoint, "encoder", vision.name)
-        self._space = {"latent60": "latent", "action60": "action"}[checkpoint.about["space"]]
+        self._space = SPACES[about["space"]]
         self._codec = make_codec(config.codec) if self._space == "latent" else None
         if self._codec:
             require(checkpoint, "codec", self._codec.name)
+        guides = KINDS[about["kind"]].guides
+        self.guides = tuple(guide for guide in guides if not (self._codec and guide in OF_ROWS))
         self._vision = Vision(**vision.about["architecture"]).eval().requires_grad_(False)
         vision.fill(self._vision)
-        self._network = Network.like(checkpoint.tensors, self.name.split("_")[0]).eval().requires_grad_(False)
-        checkpoint.fill(self._network)
-        self._samples, self._temperature = int(checkpoint.about["samples"]), float(checkpoint.about["temperature"])
+        self._network = Network.of(checkpoint)
+        self._samples, self._temperature = int(about["samples"]), float(about["temperature"])
         self._guide, self._align = config.guide, config.align
         self._units = guided_in(self._network, self._codec)
         self._episode: Episode | None = None
         self._last: Planned | None = None
         still = np.tile(np.append(np.zeros(3), [*IDENTITY_6D, 0]), (HORIZON, 1))
-        warm_up = target(Prefix(still, np.ones(HORIZON), HORIZON), self._units)
+        able = self._guide in self.guides  # where no plan is shown to it, it need not be
+        warm_up = target(Prefix(still, np.ones(HORIZON), HORIZON), self._units) if able else None
         self._sample(torch.zeros(1, CONDITION), self._noise(0), warm_up)  # torch takes half a second the first time
 
     def start(self, episode: Episode) -> None:
@@ -120,18 +120,6 @@ class DpPolicy:
         return [torch.tensor(value)[None] for value in (*pictures, state)]
 
 
-class LatentPolicy(DpPolicy):
-    """Predicts latents; the decoder makes smooth chunks of them."""
-
-    name = "dp_latent60"
-
-
-class ActionPolicy(DpPolicy):
-    """Predicts 60 Hz chunks directly: the comparison."""
-
-    name = "dp_action60"
-
-
 class Planned(NamedTuple):
     """The chunk predicted last."""
 
@@ -164,12 +152,16 @@ class Network(nn.Module):
         self.unet = RowTimes(unet) if each_row else unet
 
     @classmethod
-    def like(cls, tensors: Mapping[str, Tensor], kind: str = "dp") -> "Network":
-        """A network for a checkpoint's tensors."""
+    def of(cls, checkpoint: Checkpoint) -> "Network":
+        """Trained and frozen."""
+        tensors, kind = checkpoint.tensors, checkpoint.about["kind"]
         place = "unet.network.place" if kind == "rtcflow" else "unet.place"
         if "mean" not in tensors or place not in tensors:
-            raise BadCheckpoint(f"expected a diffusion policy, got tensors {', '.join(sorted(tensors)[:3])} ...")
-        return cls(tensors[place].shape[1], len(tensors["mean"]), kind)
+            found = ", ".join(sorted(tensors)[:3])
+            raise BadCheckpoint(f"{checkpoint.path}: expected a policy, got tensors {found} ...")
+        network = cls(tensors[place].shape[1], len(tensors["mean"]), kind).eval().requires_grad_(False)
+        checkpoint.fill(network)
+        return network
 
     def condition(self, features: Tensor) -> Tensor:
         """(B, F) -> the same with mean 0 and standard deviation 1 over the data."""

@@ -23,7 +23,7 @@ from operators.policy import Observation, in_content_time
 
 FLOW_GUIDES = ("rtc", "bid", "paint", "vlash")  # and rtc_trained, if the velocity was trained so (kind rtcflow)
 DDIM_GUIDES = ("rtc", "bid", "vlash")
-LATENT_FLOW_GUIDES = DDIM_GUIDES  # `paint` puts rows into a sample
+OF_ROWS = ("paint", "rtc_trained")  # put rows into a sample, so that it cannot be a latent
 PAINT_ROUNDS, LARGEST_NOISE = 2, 3.0
 LONGEST_PREFIX = 24  # rows that a flow of kind rtcflow has seen clean, and is shown at most
 Function = Denoise | Velocity
@@ -137,11 +137,12 @@ def _mean_distance(each: Tensor, others: Tensor) -> Tensor:
 
 
 class Kind(NamedTuple):
-    """What a network learns, and how its samples are made."""
+    """What a network learns, how its samples are made, and by what they can be guided."""
 
     loss: Callable[[Function, Tensor, torch.Generator], Tensor]
     sample: Callable[[Function, Tensor, int], Tensor]
     chunk: Callable[[str, Function, Tensor, Target | None, int], Tensor]
+    guides: tuple[str, ...]
 
 
 def _prefixed_loss(velocity: Velocity, clean: Tensor, generator: torch.Generator) -> Tensor:
@@ -149,7 +150,7 @@ def _prefixed_loss(velocity: Velocity, clean: Tensor, generator: torch.Generator
 
 
 KINDS = {
-    "dp": Kind(diffusion.loss, diffusion.sample, ddim_chunk),
-    "flow": Kind(flow.loss, flow.sample, flow_chunk),
-    "rtcflow": Kind(_prefixed_loss, flow.sample, flow_chunk),
+    "dp": Kind(diffusion.loss, diffusion.sample, ddim_chunk, DDIM_GUIDES),
+    "flow": Kind(flow.loss, flow.sample, flow_chunk, FLOW_GUIDES),
+    "rtcflow": Kind(_prefixed_loss, flow.sample, flow_chunk, ("rtc_trained", *FLOW_GUIDES)),
 }

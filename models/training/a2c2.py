@@ -124,9 +124,8 @@ class _Training:
         samples = Samples(*config.data)
         self.trained, self.held_out, self.rows = samples.trained, samples.held_out, Rows(samples, config.data)
         self.features = cached_features(config.state / "features.safetensors", samples, vision)["features"][0]
-        self.base = Network.like(self.policy.tensors, config.policy.split("_")[0]).eval().requires_grad_(False)
-        self.policy.fill(self.base)
-        self.codec = make_codec("vae") if self.policy.about["codec"] else None
+        self.base = Network.of(self.policy)
+        self.codec = make_codec(self.policy.about["codec"].split(":")[0]) if self.policy.about["codec"] else None
         if self.codec:
             require(self.policy, "codec", self.codec.name)
         self.network = HeadNetwork(self.features.shape[1] + MEASURED, config.width)
@@ -168,7 +167,13 @@ class _Training:
             return False
         metrics = {**self.errors(), "minutes": round(loop.seconds / 60, 1)}
         print(metrics)
-        said = {"kind": name, "task": "write_board", **made_for, "metrics": metrics, "configuration": decisive(config)}
+        said = {
+            "kind": "a2c2",
+            "tasks": ["write_board"],
+            **made_for,
+            "metrics": metrics,
+            "configuration": decisive(config),
+        }
         write(config.out / name, self.network.state_dict(), {**said, "description": DESCRIPTION}, half=False)
         return True
 

@@ -135,7 +135,7 @@ class _Training:
         config = self.config
         drawn = {f"drawn_{name}": found for name, found in self.open_loop(1.0).items() if name in DRAWN}
         metrics = {**self.open_loop(config.temperature), **drawn, "minutes": round(self.loop.seconds / 60, 1)}
-        about = {"kind": name, "task": "write_board", "space": config.space, "encoder": self.encoder}
+        about = {"kind": config.kind, "tasks": ["write_board"], "space": config.space, "encoder": self.encoder}
         about |= {"codec": self.codec.name if self.codec else "", "samples": config.samples}
         about |= {"temperature": config.temperature, "part": part}
         about |= {"metrics": metrics, "configuration": decisive(config)}

@@ -60,7 +60,7 @@ class TrainVae:
         vae.scale.copy_(torch.cat([xyz, torch.full((6,), ROTATION_SCALE), torch.tensor([GRIPPER_SCALE])]))
         if self.kind == "pca":
             both = torch.cat([train, turned(train, torch.Generator().manual_seed(self.seed))]).numpy()
-            about = {"task": "write_board", "chunks": len(train), "configuration": decisive(self)}
+            about = {"tasks": ["write_board"], "chunks": len(train), "configuration": decisive(self)}
             about["description"] = "A linear codec: chunks on their 120 main directions. A baseline for the VAE."
             pca.fit(both, vae.shift.numpy(), vae.scale.numpy(), about, self.out)
             return True
@@ -94,7 +94,7 @@ class TrainVae:
         if finished:
             metrics = {**reconstruction(vae, held_out), "held_out": len(held_out)}
             metrics["minutes"] = round(loop.seconds / 60, 1)
-            about = {"kind": self.kind, "task": "write_board", "architecture": self.architecture}
+            about = {"kind": self.kind, "tasks": ["write_board"], "architecture": self.architecture}
             about |= {"metrics": metrics, "configuration": decisive(self), "description": DESCRIPTION}
             write(self.out / self.kind, vae.state_dict(), about, half=False)
         return finished

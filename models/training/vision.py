@@ -102,7 +102,7 @@ class TrainVision:
         print(metrics)
         if finished:
             tensors = {k: v for k, v in average.module.state_dict().items() if k != "updates"}
-            about = {"kind": "vision", "task": "write_board", "architecture": {"width": self.width}}
+            about = {"kind": "vision", "tasks": ["write_board"], "architecture": {"width": self.width}}
             about |= {
                 "description": DESCRIPTION,
                 "samples": len(samples),

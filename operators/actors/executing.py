@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from operators.chunks.correct import Head, corrected
-from operators.messages import HORIZON, HZ, ActionChunk, Features, Proprio, Request
+from operators.messages import HORIZON, HZ, READY, ActionChunk, Features, Proprio, Request
 from operators.motion.align import BLOCKED_M, LAG_ROWS, RESERVE_ROWS, WAYS, blocked, fit, known, resampled
 from operators.motion.join import Join
 from operators.motion.limits import Envelope, Limiter
@@ -43,14 +43,14 @@ class Execution:
         self,
         join: Join,
         slowest: float,
+        envelope: Envelope,
         smooth: str = STAGES[0],
         sync_horizon: int = HORIZON,
-        envelope: Envelope | None = None,
         head: Head | None = None,
         align: str = WAYS[0],
     ):
         self._join, self._slowest, self._smooth, self._sync_horizon = join, slowest, smooth, sync_horizon
-        self._envelope, self._head, self._by_phase = envelope or Envelope(), head, align == "phase"
+        self._envelope, self._head, self._by_phase = envelope, head, align == "phase"
         self.restart()
 
     def restart(self) -> None:
@@ -68,9 +68,9 @@ class Execution:
         self._seen = features
 
     def measured(self, proprio: Proprio) -> None:
-        """Hold the first pose of the episode. Later ones tell a correction head, and whether the arm follows."""
+        """Hold the episode's first pose of a ready robot. Later ones tell a correction head, and if the arm follows."""
         self._measured = proprio
-        if self.plan is None:
+        if self.plan is None and proprio.state == READY:
             pose = action_from_pose(proprio.tcp_pose, proprio.gripper)
             self.plan, self._limiter = (
                 hold(pose, RESERVE_ROWS if self._by_phase else 0),

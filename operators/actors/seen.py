@@ -4,12 +4,12 @@ from collections import deque
 
 from operators.frame import Frame
 from operators.messages import Episode, Plan, Proprio, Request
-from operators.policy import Observation, observe, state_in_pictures
+from operators.policy import Observation, observe, state_in_frames
 from operators.settings import Settings
 
 FRESH_NS = 2_000_000_000  # a request waits so long for pictures that are missing or too old
 YOUNGER_NS = 50_000_000  # a request waits so long for the pictures that are about to come
-RECENT = 32  # states kept to find the one a picture shows
+RECENT = 32  # states kept to find the one a frame shows
 
 
 class Seen:
@@ -19,8 +19,8 @@ class Seen:
     machine that looks at them. A recording of another boot, or one that stands still, is then judged like a live rig.
     """
 
-    def __init__(self, cameras: tuple[str, ...], config: Settings):
-        self._cameras, self._stale_ms, self._guide = cameras, config.stale_ms, config.guide
+    def __init__(self, cameras: tuple[str, ...], config: Settings, on_arm: str = ""):
+        self._cameras, self._on_arm, self._stale_ms, self._guide = cameras, on_arm, config.stale_ms, config.guide
         self._clear(None)
 
     def receive(self, source: str, message: object) -> None:
@@ -56,12 +56,14 @@ class Seen:
         if old:
             age_ms = self._age_ms(old, now_ns)
             raise ValueError(f"expected a frame of {old} under {self._stale_ms:.0f} ms old, got {age_ms:.0f} ms")
-        state = state_in_pictures(self.recent, {camera: self.frames[camera] for camera in self._cameras})
+        wanted = {camera: self.frames[camera] for camera in self._cameras}
+        state = state_in_frames(self.recent, wanted, self._on_arm)
         return self.episode, request, observe(request, state, dict(self.frames), self.plan, self._guide)
 
     def _young(self, tick: int) -> bool:
-        """Whether all pictures are of this tick or a later one."""
-        return all(self.frames[camera].tick >= tick for camera in self._cameras)
+        """Whether all frames are of the first measurement that reaches this tick, or of a later one."""
+        first_ns = next((state.t_ns for state in self.recent if state.tick >= tick), None)
+        return all(first_ns is not None and self.frames[camera].t_ns >= first_ns for camera in self._cameras)
 
     def _age_ms(self, camera: str, now_ns: int) -> float:
         return (now_ns - self.frames[camera].t_ns) / 1e6 if camera in self.frames else float("inf")

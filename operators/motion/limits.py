@@ -72,17 +72,17 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True)
 class Envelope:
-    """Limits in SI units; the box bounds the TCP position in the base frame [m]."""
+    """Limits in SI units; the box bounds the TCP position in the base frame [m]. A robot's own are in robots/."""
 
-    low: Vector = (-0.2, -0.7, -0.1)
-    high: Vector = (0.9, 0.7, 1.0)
-    speed_m_s: float = 0.5
-    acceleration_m_s2: float = 8.0
-    jerk_m_s3: float = 500.0
-    rotation_speed_rad_s: float = 2.5
-    rotation_acceleration_rad_s2: float = 40.0
-    rotation_jerk_rad_s3: float = 2500.0
-    gripper_rate_1_s: float = 5.0  # full strokes a second
+    low: Vector
+    high: Vector
+    speed_m_s: float
+    acceleration_m_s2: float
+    jerk_m_s3: float
+    rotation_speed_rad_s: float
+    rotation_acceleration_rad_s2: float
+    rotation_jerk_rad_s3: float
+    gripper_rate_1_s: float  # full strokes a second
 
     def __post_init__(self):
         if not all(-inf < low + 10 * MARGIN < high < inf for low, high in zip(self.low, self.high, strict=True)):
@@ -176,13 +176,12 @@ class Limiter(NamedTuple):
     rotation: Motion = Motion()
 
     @classmethod
-    def start(cls, action: np.ndarray, envelope: Envelope | None = None) -> "Limiter":
+    def start(cls, action: np.ndarray, envelope: Envelope) -> "Limiter":
         """At rest at an action (10,).
 
         Raises:
             ValueError: not an action, or outside the box, where no step would be allowed.
         """
-        envelope = envelope or Envelope()
         row, position, columns = _read(action)
         if clipped(position, *envelope.translation.box) != position:
             raise ValueError(f"expected a start in the box {envelope.low} to {envelope.high}, got {position}")

@@ -68,6 +68,13 @@ def quaternion_from_matrix(matrix: np.ndarray) -> np.ndarray:
     return vector * np.where(vector[..., :1] < 0, -1.0, 1.0)
 
 
+def pose_matrix(pose: np.ndarray) -> np.ndarray:
+    """xyz [m] and rotation vector [rad] (6,) -> (4, 4)."""
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = matrix_from_vector(pose[3:]), pose[:3]
+    return matrix
+
+
 def mean_matrix(matrix: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Weighted mean of rotations along the first axis: (k, ..., 3, 3), (k, ...) -> (..., 3, 3).
 

@@ -7,7 +7,6 @@ from recordings.dataset.writer import camera_feature
 
 LAGS = (6, 12, 18, 24)  # cycles back of the states in `observation.past`
 POSE = ["x", "y", "z", "r11", "r21", "r31", "r12", "r22", "r32"]  # m, first two columns of R
-TASK_TEXTS = {"write_board": "Trace the light-blue line on the board with the pen."}
 
 
 def features(fps: int, sizes: dict[str, tuple[int, int]]) -> dict[str, Feature]:

@@ -31,7 +31,7 @@ def demonstrations(
     Args:
         dataset: with the features `observation.state` (xyz, 6-D rotation) and `action` (10).
         episodes: numbers of those wanted, if not all.
-        cameras: front, wrist -> the data set's names of them; the same names without.
+        cameras: camera -> the data set's name of it; without, all of the data set by their own names.
 
     Raises:
         DamagedDataset: it lacks a feature, or one is of another shape.
@@ -68,14 +68,15 @@ def _demonstration(dataset: Dataset, about: EpisodeInfo, cameras: Mapping[str, s
     pose = _poses(at, times, rows[STATE].astype(np.float64))
     measured = Measurements(cycles, stamps, measured_tick, cycles, q, pose, velocity, wrench, gripper[:, 0])
     seed = int(about.about.get("seed", 0))
-    episode = Episode(0, about.index, 0, "start", seed, "write_board", "random", "", False)
+    task, variant = (str(about.about.get(name, "")) for name in ("task", "variant"))
+    episode = Episode(0, about.index, 0, "start", seed, task, variant, about.tasks[0], "", False)
     stamped = np.round(times * 1e9).astype(np.int64)
 
     def frames() -> Iterator[tuple[str, int, Frame]]:
         streams = {camera: dataset.stream(about.index, name) for camera, name in cameras.items()}
         for row in range(about.length):
             for camera, stream in streams.items():
-                yield camera, row, Frame(next(stream), row, about.index, int(tick[row]), int(stamped[row]))
+                yield camera, row, Frame(next(stream), row, about.index, int(stamped[row]))
 
     seen = dict.fromkeys(cameras, stamped)
     return Demonstration(episode, measured, _commanded(rows, tick), seen, frames)

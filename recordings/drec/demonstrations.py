@@ -54,7 +54,7 @@ class _Collected:
     """One episode as it is being read."""
 
     def __init__(self, number: int):
-        self.about = Episode(0, number, 0, "start", 0, "write_board", "random", "", False)
+        self.about = Episode(0, number, 0, "start", 0, "", "", "", "", False)
         self.stamps, self.numbers = array("q"), array("d")
         self.rows, self.begin, self.end = array("f"), 0, 0  # commanded, their first tick and the one after the last
         self.lost = 0  # ticks that were in no plan

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from operators.messages import TOPICS
+from operators.messages import READY, TOPICS
 from operators.schema import schema
 
 
@@ -55,17 +55,37 @@ class Dropped(NamedTuple):
         return {name: column for name, column in old.items() if name != self.name}
 
 
-Migrations = Mapping[str, Sequence[Added | Renamed | Copied | Dropped]]
+class Listed(NamedTuple):
+    """Two list columns in whose place older messages had a column for each name, -1 where it did not count."""
+
+    old: Mapping[str, str]  # column -> name
+    names: str
+    values: str
+
+    def columns(self, old: dict[str, pa.Array], new: pa.StructType) -> dict[str, pa.Array]:
+        if self.names in old:
+            return old
+        told: list[dict[str, int]] = [{} for _ in next(iter(old.values()))]
+        for column, name in self.old.items():
+            for row, value in zip(told, old.get(column, []), strict=False):
+                row |= {name: value.as_py()} if value.as_py() >= 0 else {}
+        kept = {name: column for name, column in old.items() if name not in self.old}
+        lists = {self.names: [[*row] for row in told], self.values: [[*row.values()] for row in told]}
+        return kept | {name: pa.array(rows, new.field(name).type) for name, rows in lists.items()}
+
+
+Migrations = Mapping[str, Sequence[Added | Renamed | Copied | Dropped | Listed]]
 
 # topic -> changes since its first version, oldest first
 MIGRATIONS: Migrations = {
-    "episode": [Renamed("targets", "variant")],
+    "episode": [Renamed("targets", "variant"), Added("text", "")],
     "scene": [
         Renamed("board_pose", "piece_pose"),
         Renamed("target", "goal"),
         Renamed("ink", "marks"),
         Renamed("pen_down", "begins"),
     ],
+    "proprio": [Added("state", READY)],
     "request": [
         Added("plan", -1),
         Added("plan_before", -1),
@@ -74,8 +94,7 @@ MIGRATIONS: Migrations = {
     ],
     "chunk": [
         Added("observed", -1),
-        Added("frame_front", -1),
-        Added("frame_wrist", -1),
+        Listed({"frame_front": "front", "frame_wrist": "wrist"}, "cameras", "frames"),
         Added("exposed_ns", -1),
         Added("begun_ns", -1),
         Added("aligned", False),

@@ -3,7 +3,8 @@
 import numpy as np
 
 from operators.motion.rotation import matrix_from_vector
-from simulation.arm import INK_FORCE, Measured
+from simulation.tasks import Measured
+from simulation.tasks.write_board.ink import FORCE
 
 COVERED = 0.003  # m: a target point with ink this near is written
 STRAY = 0.005  # m: ink farther than this from the target is stray
@@ -26,19 +27,19 @@ class Judge:
         self._moved = False
         self.done = False
 
-    def update(self, time_s: float, measured: Measured, ink: np.ndarray) -> None:
+    def update(self, time_s: float, measured: Measured, marks: np.ndarray) -> None:
         """Take in one cycle; nothing changes any more once `done`.
 
         Args:
             time_s: wall or simulated time, from any origin.
             measured: robot state of this cycle.
-            ink: (n, 2) everything written so far; only what is new is looked at.
+            marks: (n, 2) everything written so far; only what is new is looked at.
         """
         if self.done:
             return
         self._clock(time_s, measured)
         self._weigh(float(measured.wrench[2]))
-        self._look(ink)
+        self._look(marks)
         self.done = self._finished(float(self._normal @ (measured.tcp_pose[:3] - self._origin)))
 
     def result(self) -> dict[str, float]:
@@ -65,7 +66,7 @@ class Judge:
 
     def _weigh(self, force: float) -> None:
         self._force_max = max(self._force_max, force)
-        if force >= INK_FORCE:
+        if force >= FORCE:
             self._force_sum, self._contacts = self._force_sum + force, self._contacts + 1
 
     def _look(self, ink: np.ndarray) -> None:

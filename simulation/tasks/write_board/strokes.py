@@ -12,6 +12,7 @@ import numpy as np
 
 SPACING = 0.0005  # m between points
 SHORTEST, LONGEST = 0.15, 0.40  # m along the stroke
+OTHER = 5_000  # added to a seed for another stroke
 REACH = 0.115  # m, strokes stay inside +-REACH; the board's half width is 0.15
 CLEARANCE = 0.008  # m, strands this close must cross steeply: parallel ones could not be told apart under the pen
 
@@ -65,6 +66,17 @@ def lasa_stroke(seed: int) -> np.ndarray:
     length = np.linalg.norm(np.diff(drawn, axis=0), axis=1).sum()
     scale = min(rng.uniform(SHORTEST, LONGEST) / length, 2 * REACH / np.ptp(drawn, axis=0).max())
     return _place(_resample(drawn * scale), rng)
+
+
+def alike(variant: str, seed: int) -> np.ndarray:
+    """Another stroke that begins where the seed's does and fits on the board, (n, 2)."""
+    start = stroke(variant, seed)[0]
+    for other in range(seed + OTHER, seed + 2 * OTHER):
+        moved = stroke(variant, other)
+        moved = (moved - moved[0] + start).astype(np.float32)
+        if np.abs(moved).max() <= REACH:
+            return moved
+    raise ValueError(f"expected a stroke that can begin at {start} on the board, found none")
 
 
 def _walk(rng: np.random.Generator) -> np.ndarray:

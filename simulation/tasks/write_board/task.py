@@ -4,15 +4,19 @@ Board frame: origin in the middle of the writing surface, x to the right of some
 the robot, z out of the board. A stroke is a curve in its xy plane; commands are TCP poses in the base frame.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
 import numpy as np
 
 from operators.messages import HORIZON, HZ
 from operators.motion.kinematics import inverse
-from operators.motion.rotation import matrix_from_vector, sixd_from_matrix, vector_from_matrix
-from simulation.arm import TCP, pose_matrix
+from operators.motion.rotation import matrix_from_vector, pose_matrix, sixd_from_matrix, vector_from_matrix
+from simulation.tasks.write_board.ink import Ink
 from simulation.tasks.write_board.reference import reference_path
 from simulation.tasks.write_board.score import Judge
-from simulation.tasks.write_board.strokes import stroke
+from simulation.tasks.write_board.strokes import VARIANTS, alike, stroke
 
 FORCE = 2.0  # N, pressed while writing
 SERVO_LAG = 2.68  # ticks the measured pose is behind the command; this and the stiffnesses are measured in World
@@ -34,26 +38,37 @@ class WriteBoard:
     """One episode: everything that is random follows from the seed; a `target` given takes the place of its stroke.
 
     Attributes:
-        target: (n, 2) float32, the stroke in the board plane [m].
-        board_pose: (6,) of the board frame in the base frame.
+        goal: (n, 2) float32, the stroke in the board plane [m].
+        piece_pose: (6,) of the board frame in the base frame.
         home_pose: (6,) TCP at the start, 30 to 60 mm off the surface and within 20 mm of the stroke's start, sideways.
         home_q: (6,) joint angles for it [rad].
     """
 
-    name = "write_board"
+    SCENE: ClassVar[Path] = Path(__file__).with_name("scene.xml")
+    TCP: ClassVar[np.ndarray] = np.eye(4)  # the pen's tip with its spring at rest, z along the pen towards the board
+    TCP[2, 3] = 0.18  # m
+    VARIANTS: ClassVar[tuple[str, ...]] = VARIANTS
+    TEXTS: ClassVar[tuple[str, ...]] = ("Trace the light-blue line on the board with the pen.",)
+    LABELS: ClassVar[Mapping[str, tuple[str, int]]] = {
+        "board_pose": ("float32", 6),
+        "start": ("float32", 3),
+        "end": ("float32", 3),
+        "ticks_left": ("int64", 1),
+    }
+    FACTS: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, seed: int, variant: str = "random", target: np.ndarray | None = None):
         rng = np.random.default_rng((seed, 0))
-        self.seed = seed
-        self.target = stroke(variant, seed) if target is None else target
-        self.board_pose = _board_pose(rng)
-        self._board = matrix_from_vector(self.board_pose[3:])
+        self.seed, self.variant = seed, variant
+        self.goal = stroke(variant, seed) if target is None else target
+        self.piece_pose = _board_pose(rng)
+        self._board = matrix_from_vector(self.piece_pose[3:])
         self._rotation = self._board @ _TO_TOOL
         depth = FORCE * (1 / CONTACT_STIFFNESS + 1 / ARM_STIFFNESS)
-        self._path = reference_path(self._home(rng), self.target, depth)  # (duration + 1, 3) board frame
+        self._path = reference_path(self._home(rng), self.goal, depth)  # (duration + 1, 3) board frame
         self._landed = int(np.argmax(self._path[:, 2] <= self._path[:, 2].min() + 1e-4))  # ticks until it presses
         self.home_pose = np.concatenate([self.to_base(self._path[0]), self.reference_rotation])
-        self.home_q = inverse(pose_matrix(self.home_pose), _HOME_GUESS, TCP, iterations=100)
+        self.home_q = inverse(pose_matrix(self.home_pose), _HOME_GUESS, self.TCP, iterations=100)
 
     @property
     def reference_rotation(self) -> np.ndarray:
@@ -74,6 +89,39 @@ class WriteBoard:
         at = np.arange(len(self._path))
         return np.stack([np.interp(tick, at, axis) for axis in self._path.T], -1)
 
+    @staticmethod
+    def painter(model: Any) -> Any:
+        """Of the board's texture."""
+        from simulation.tasks.write_board.paint import BoardTexture  # brings MuJoCo
+
+        return BoardTexture(model)
+
+    def marks(self) -> Ink:
+        """A clean board."""
+        return Ink(self.piece_pose)
+
+    def other_goal(self) -> "WriteBoard":
+        """Another stroke that begins where this one does and fits on the board."""
+        return WriteBoard(self.seed, self.variant, alike(self.variant, self.seed))
+
+    def surface(self, tick: float) -> np.ndarray:
+        """The board's axes in the base frame, (3, 3)."""
+        return self._board
+
+    def heading(self, tick: float) -> np.ndarray:
+        """Which way the expert moves along the board, (2,) m in four ticks."""
+        return np.diff(self.reference(np.array([tick - 2.0, tick + 2.0])), axis=0)[0, :2]
+
+    def height(self, position: np.ndarray) -> float:
+        """How far a position (3,) [m, base frame] is off the board [m]."""
+        return float(self._board[:, 2] @ (position - self.piece_pose[:3]))
+
+    def labels(self, phase: float) -> dict[str, np.ndarray]:
+        """Where the board is, where its stroke begins and ends (base frame), and how long the expert still needs."""
+        ends = self.to_base(np.column_stack([self.goal[[0, -1]], np.zeros(2)]))
+        left = max(round(self.duration_ticks - phase), 0)
+        return {"board_pose": self.piece_pose, "start": ends[0], "end": ends[1], "ticks_left": np.array(left)}
+
     @property
     def reference_path(self) -> np.ndarray:
         """Where an undisturbed expert commands the TCP, one a tick, (duration + 1, 3) m, base frame."""
@@ -93,7 +141,7 @@ class WriteBoard:
         """
         ahead = np.arange(horizon)
         decay = np.exp(-(ahead + SERVO_LAG) / RECOVERY)[:, None]
-        position = self._board.T @ (tcp_pose[:3] - self.board_pose[:3])
+        position = self._board.T @ (tcp_pose[:3] - self.piece_pose[:3])
         surface = _beyond_doubt(np.array([0.0, 0.0, _surface_height(position[2], wrench[2])]))
         left = _beyond_doubt(position - surface - self._undisturbed(tick))
         turned = _beyond_doubt(vector_from_matrix(matrix_from_vector(tcp_pose[3:]) @ self._rotation.T))
@@ -113,7 +161,7 @@ class WriteBoard:
             tcp_pose: (6,) measured, base frame.
             begun: there is ink.
         """
-        position = self._board.T @ (tcp_pose[:3] - self.board_pose[:3])
+        position = self._board.T @ (tcp_pose[:3] - self.piece_pose[:3])
         if not begun:
             times = np.arange(min(tick, self._landed) + 1.0)
             off = np.abs(self._passed(times)[:, 2] - position[2])
@@ -129,7 +177,7 @@ class WriteBoard:
 
     def judge(self) -> Judge:
         """A new score keeper of this episode."""
-        return Judge(self.target, self.board_pose, self.expert_s)
+        return Judge(self.goal, self.piece_pose, self.expert_s)
 
     def _undisturbed(self, tick: float) -> np.ndarray:
         """Where the TCP is measured at `tick` if only the servo is between it and the reference, (3,) board frame.
@@ -141,11 +189,11 @@ class WriteBoard:
 
     def _home(self, rng: np.random.Generator) -> np.ndarray:
         """Start of the TCP near the stroke's first point and 30 to 60 mm off the surface, (3,) board frame."""
-        return np.append(self.target[0] + rng.uniform(-0.02, 0.02, 2), rng.uniform(0.03, 0.06))
+        return np.append(self.goal[0] + rng.uniform(-0.02, 0.02, 2), rng.uniform(0.03, 0.06))
 
     def to_base(self, points: np.ndarray) -> np.ndarray:
         """(..., 3) board frame -> base frame."""
-        return points @ self._board.T + self.board_pose[:3]
+        return points @ self._board.T + self.piece_pose[:3]
 
 
 def _board_pose(rng: np.random.Generator) -> np.ndarray:

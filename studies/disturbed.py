@@ -1,15 +1,14 @@
-"""One demonstration of the expert, disturbed on purpose: data for policies that must find the way back."""
+"""One episode of the expert, disturbed on purpose: data for policies that must find the way back."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from operators.messages import HZ
-from operators.motion.rotation import matrix_from_vector
 from operators.schema import ACTION_WIDTH
 from simulation.arm import LONGEST_PUSH, World
 from simulation.renderer import Renderer
-from simulation.tasks.write_board.task import WriteBoard
+from simulation.tasks import Taught
 from studies.notes import Notes
 
 REPLAN = 24  # ticks between two chunks of the expert
@@ -18,12 +17,12 @@ HOLD = 15  # cycles of a pause
 SHORTEST_PUSH = 0.001  # m, along the surface
 PRESS = 0.0005  # m, along the normal
 PRESS_SHARE = 0.2  # of the pushes, those along the normal
-PUSH_SPREAD = np.radians(25)  # standard deviation of a push's direction from straight across the stroke
+PUSH_SPREAD = np.radians(25)  # standard deviation of a push's direction from straight across the path
 LEAST_DRIFT, FARTHEST_DRIFT = 0.002, 0.012  # m along the surface, over REPLAN ticks
-AIR_DRIFT = 0.004  # m along the normal, standard deviation, off the board
-AIR = 0.004  # m above the surface: higher than this the pen is off the board
-PRESS_DRIFT = -0.004, 0.0006  # m along the normal on the board: pressing harder or nearly lifting
-PRESS_DRIFT_SHARE = 0.3  # of the drifts on the board, those that also leave its surface
+AIR_DRIFT = 0.004  # m along the normal, standard deviation, off the work piece
+AIR = 0.004  # m above the surface: higher than this the tool is off the work piece
+PRESS_DRIFT = -0.004, 0.0006  # m along the normal on the work piece: pressing harder or nearly lifting
+PRESS_DRIFT_SHARE = 0.3  # of the drifts on the work piece, those that also leave its surface
 
 
 class Disturbances(NamedTuple):
@@ -34,7 +33,7 @@ class Disturbances(NamedTuple):
     pause: float
 
 
-class Demonstration:
+class Disturbed:
     """One episode: the expert plans anew every REPLAN ticks without delay, and is disturbed at some of its chunks.
 
     Args:
@@ -45,11 +44,10 @@ class Demonstration:
         notes: the episode so far.
     """
 
-    def __init__(self, task: WriteBoard, shares: Disturbances, every: int, world: World, draw: Renderer, image: int):
+    def __init__(self, task: Taught, shares: Disturbances, every: int, world: World, draw: Renderer, image: int):
         self._task, self._shares, self._every, self._world = task, shares, every, world
         self.notes = Notes(task, world, draw, image)
         self._rng = np.random.default_rng((task.seed, 3))
-        self._board = matrix_from_vector(task.board_pose[3:])
         self._measured = world.reset(task)
         self._judge = task.judge()
         self._chunk = np.zeros((0, ACTION_WIDTH), np.float32)  # being played, one REPLAN long
@@ -65,9 +63,9 @@ class Demonstration:
             self._cycle(tick, self._chunk[tick % REPLAN])
 
     def result(self) -> dict[str, float]:
-        """How well it was written, disturbances and all."""
+        """How well it was done, disturbances and all."""
         score = self._judge.result()
-        return {name: score[name] for name in ("success", "coverage", "stray")}
+        return {name: value for name, value in score.items() if name != "done"}
 
     def _pause(self, tick: int) -> None:
         """The last command holds for a while."""
@@ -80,11 +78,11 @@ class Demonstration:
         if cycle % self._every == 0:
             self._look(tick, command)
         self._measured = self._world.step(command)
-        self._judge.update(cycle / HZ, self._measured, self._world.ink)
+        self._judge.update(cycle / HZ, self._measured, self._world.marks.points)
 
     def _plan(self, tick: int) -> None:
         """A new chunk, perhaps after a push along the surface, or led off while it is played."""
-        shift, leads = np.zeros(3), REPLAN  # m in the board frame, and the ticks in which it grows
+        shift, leads = np.zeros(3), REPLAN  # m along the surface and out of it, and the ticks in which it grows
         if self._rng.random() < self._shares.drift:
             shift = self._drift(tick)
         elif self._rng.random() < self._shares.push:
@@ -92,28 +90,27 @@ class Demonstration:
                 shift, leads = np.array([0, 0, PRESS * self._rng.choice([-1.0, 1.0])]), REPLAN // 2
             else:
                 size = self._rng.uniform(SHORTEST_PUSH, 0.999 * LONGEST_PUSH)
-                self._measured = self._world.push(size * self._across(tick))
+                self._measured = self._world.push(self._task.surface(tick)[:, :2] @ (size * self._across(tick)))
                 self._disturbed = tick
         self._chunk = self._expert(tick)[:REPLAN].copy()
         if shift.any():
             grown = _smooth_step(np.arange(1, REPLAN + 1) / leads)[:, None]
-            self._chunk[:, :3] += (grown * (self._board @ shift)).astype(np.float32)
+            self._chunk[:, :3] += (grown * (self._task.surface(tick) @ shift)).astype(np.float32)
             self._disturbed = tick
 
     def _drift(self, tick: int) -> np.ndarray:
-        """Where a chunk goes astray to until its end, (3,) m in the board frame."""
+        """Where a chunk goes astray to until its end, (3,) m along the surface and out of it."""
         along = self._rng.uniform(LEAST_DRIFT, FARTHEST_DRIFT) * self._across(tick)
-        height = self._board[:, 2] @ (self._measured.tcp_pose[:3] - self._task.board_pose[:3])
         normal = 0.0
-        if height > AIR:
+        if self._task.height(self._measured.tcp_pose[:3]) > AIR:
             normal = self._rng.normal(0, AIR_DRIFT)
         elif self._rng.random() < PRESS_DRIFT_SHARE:
             normal = self._rng.uniform(*PRESS_DRIFT)
         return np.append(along, normal)
 
     def _across(self, tick: int) -> np.ndarray:
-        """A direction in the board plane more or less across the stroke, (2,); any where the reference stands."""
-        along = np.diff(self._task.reference(np.array([tick - 2.0, tick + 2.0])), axis=0)[0, :2]
+        """A direction on the surface more or less across the expert's, (2,); any where the expert stands."""
+        along = self._task.heading(tick)
         still = np.linalg.norm(along) < 1e-5
         across = np.arctan2(along[0], -along[1]) if not still else self._rng.uniform(-np.pi, np.pi)
         angle = across + self._rng.normal(0, PUSH_SPREAD) + np.pi * self._rng.integers(2)

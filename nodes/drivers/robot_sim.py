@@ -1,0 +1,51 @@
+"""The simulated arm, its task and the score."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from nodes.drivers import Reading
+from operators.messages import HZ, Episode
+from operators.robot_model import RobotModel
+from simulation.arm import World
+from simulation.tasks import make_task, task_class
+
+SCORE_EVERY = 6  # cycles: 10 Hz
+
+
+class SimulatedRobot:
+    """Physics that move on by one tick each time a target is set."""
+
+    def __init__(self, model: RobotModel, which: str) -> None:
+        task_class(os.environ.get("TASK", ""))  # a wrong one ends the run before it begins
+        self._world = World()
+
+    def episode(self, start: Episode) -> None:
+        self._task = make_task(start.task, start.seed, start.variant)
+        self._judge = self._task.judge()
+
+    def home(self) -> None:
+        self._measured = self._world.reset(self._task)
+
+    def read(self) -> Reading:
+        return Reading(*self._measured)
+
+    def servo(self, action: np.ndarray) -> None:
+        self._measured = self._world.step(action)
+
+    def scene(self) -> tuple[Any, ...]:
+        return self._world.scene()
+
+    def score(self, cycle: int) -> tuple[Any, ...] | None:
+        self._judge.update(cycle / HZ, self._measured, self._world.marks.points)
+        if cycle % SCORE_EVERY:
+            return None
+        score = self._judge.result()
+        return bool(score["done"]), bool(score["success"]), list(score), [float(value) for value in score.values()]
+
+    def stop(self) -> None:
+        """Time stands still between episodes."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
