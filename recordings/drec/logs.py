@@ -31,7 +31,7 @@ def logs(path: Path, reference: Callable[[Episode], Mapping[str, np.ndarray]]) -
             if message.episode < 0:
                 continue
             if message.episode not in found:
-                start = Episode(0, message.episode, 0, "start", 0, "", "", "", False)
+                start = Episode(0, message.episode, 0, "start", 0, "", "", "", "", False)
                 found[message.episode] = Journal(start, {**about, "name": f"episode_{message.episode}"}, clock)
             journal = found[message.episode]
             if isinstance(message, Episode) and message.phase == "start":
