@@ -34,8 +34,8 @@ from recordings.drec.migrations import migrated
 from recordings.trace import load as load_trace
 from simulation.shutter import EVERY
 from tests.boot import moved
+from tests.envelope import ENVELOPE, UR5E
 from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
-from tests.robots import ENVELOPE, UR5E
 
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"

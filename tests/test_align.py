@@ -28,7 +28,7 @@ from operators.motion.rows import Rows, rows
 from operators.policy import Observation, in_content_time
 from operators.settings import Settings
 from tests.chunks import START, curve, line
-from tests.robots import ENVELOPE
+from tests.envelope import ENVELOPE
 
 H = 48
 CODEC = DctCodec()

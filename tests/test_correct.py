@@ -22,8 +22,8 @@ from operators.settings import Settings
 from studies import lockstep
 from studies.lockstep import Lockstep
 from tests.chunks import POSE, START, curve, line
+from tests.envelope import ENVELOPE
 from tests.replay import EXPERT, assert_same, episode_messages, events, replay_node, sent, told
-from tests.robots import ENVELOPE
 
 FEATURES = 48
 

@@ -14,9 +14,9 @@ from operators.messages import Command
 from operators.motion.rotation import action_from_pose
 from operators.schema import pack
 from operators.settings import Settings
+from tests.envelope import ENVELOPE, UR5E
 from tests.own_rig import install
 from tests.replay import Mock, replay_node, sent
-from tests.robots import ENVELOPE, UR5E
 from tests.test_robot import start
 
 SIZE = 64, 48
@@ -37,7 +37,7 @@ def test_an_unknown_driver_is_answered_with_the_choices_of_every_package(own):
 def test_a_driver_that_cannot_be_started_says_why(own):
     with pytest.raises(DriverError, match=r"^CAMERA_SIDE=own:unplugged: no device on port 7$"):
         make_camera("side", "own:unplugged", *SIZE)
-    with pytest.raises(DriverError, match=r"^CAMERA_SIDE=sim: expected a camera of front, wrist, got side$"):
+    with pytest.raises(DriverError, match=r"^CAMERA_SIDE=sim: expected a view of front, wrist, got 'side'$"):
         make_camera("side", "sim", *SIZE)
 
 

@@ -11,7 +11,7 @@ from operators.motion.join import newest
 from operators.motion.limits import SPEED, Envelope
 from operators.motion.plan import RefusedChunk
 from operators.motion.rotation import action_from_pose
-from tests.robots import ENVELOPE
+from tests.envelope import ENVELOPE
 
 POSE = np.array([0.45, 0.0, 0.3, 0.0, 3.0, 0.0])
 ZEROS = np.zeros(6)

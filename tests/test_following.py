@@ -6,7 +6,7 @@ import pytest
 from operators.actors.following import WATCHDOG_CYCLES, Following
 from operators.messages import STATES, Command
 from operators.motion.rotation import action_from_pose
-from tests.robots import ENVELOPE
+from tests.envelope import ENVELOPE
 
 POSE = np.array([0.45, 0.0, 0.3, 0.0, 3.0, 0.0])
 START = action_from_pose(POSE, 0.5)

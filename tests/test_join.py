@@ -28,7 +28,7 @@ from operators.motion.plan import hold
 from operators.motion.rotation import angle_between, matrix_from_6d, orthonormal_6d
 from operators.motion.rows import Rows, concat
 from tests.chunks import POSE, START, curve, line
-from tests.robots import ENVELOPE
+from tests.envelope import ENVELOPE
 
 EACH_JOIN = pytest.mark.parametrize("join", JOINS.values(), ids=JOINS)
 

@@ -12,7 +12,7 @@ from operators.messages import HZ
 from operators.motion import limits
 from operators.motion.limits import Envelope, Limiter
 from operators.motion.rotation import action_from_pose, matrix_from_6d, pose_from_action, vector_from_matrix
-from tests.robots import ENVELOPE
+from tests.envelope import ENVELOPE
 
 MIDDLE = np.array([0.45, 0.0, 0.3])
 ENVELOPES = [

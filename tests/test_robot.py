@@ -13,8 +13,8 @@ from operators.messages import Command, Episode
 from operators.motion.rotation import action_from_pose
 from operators.schema import pack
 from simulation.tasks import make_task
+from tests.envelope import ENVELOPE, UR5E
 from tests.replay import replay_node, sent
-from tests.robots import ENVELOPE, UR5E
 
 SEED = 10_002
 

@@ -19,8 +19,8 @@ from operators.motion.rotation import (
 from operators.motion.smooth import Pace, Tracker
 from operators.settings import Settings
 from studies.lockstep import Lockstep
+from tests.envelope import ENVELOPE
 from tests.replay import EXPERT
-from tests.robots import ENVELOPE
 
 POSE = np.array([0.4, 0.1, 0.2, 0, 3.0, 0])
 

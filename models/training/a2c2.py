@@ -36,7 +36,7 @@ features and the newest state. Metrics are distances to the expert's action on h
 class TrainA2c2:
     """Train the correction head of a policy on cached features."""
 
-    data: tuple[Path, ...] = (Path("datasets/write_board"),)
+    data: tuple[Path, ...] = (Path("datasets/demos"),)
     policy: str = "dp_latent60"
     width: int = 128
     steps: int = 1500

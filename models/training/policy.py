@@ -40,7 +40,7 @@ PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
 class TrainPolicy:
     """Train a diffusion or flow-matching policy on cached features."""
 
-    data: tuple[Path, ...] = (Path("datasets/write_board"),)
+    data: tuple[Path, ...] = (Path("datasets/demos"),)
     space: str = "latent60"
     """latent60 or action60."""
     kind: str = "dp"

@@ -32,7 +32,7 @@ TURNED = 0.15  # part of a batch
 class TrainVae:
     """Train the chunk VAE, or fit the PCA codec to the same chunks."""
 
-    data: tuple[Path, ...] = (Path("datasets/write_board"),)
+    data: tuple[Path, ...] = (Path("datasets/demos"),)
     kind: str = "vae"
     """vae or pca."""
     steps: int = 8000

@@ -36,7 +36,7 @@ trained episodes. It knows the simulated cameras at these places and no others."
 class TrainVision:
     """Train the picture encoder that every learned policy uses."""
 
-    data: tuple[Path, ...] = (Path("datasets/write_board"),)
+    data: tuple[Path, ...] = (Path("datasets/demos"),)
     steps: int = 5600
     batch: int = 256
     rate: float = 0.02

@@ -10,7 +10,7 @@ import numpy as np
 from operators.frame import Frame
 from operators.measure.demonstration import Demonstration
 from operators.measure.log import STAMPS, VECTORS, Measurements
-from operators.messages import Command, Episode, Plan, Proprio
+from operators.messages import READY, Command, Episode, Plan, Proprio
 from operators.motion.rows import Rows
 from operators.schema import ACTION_WIDTH
 from recordings.drec.file import Damage, Reader, nearest
@@ -65,7 +65,7 @@ class _Collected:
     def receive(self, message: object) -> None:
         if isinstance(message, Episode) and message.phase == "start":
             self.about = message
-        elif isinstance(message, Proprio):
+        elif isinstance(message, Proprio) and message.state == READY:  # on the way home nothing is demonstrated
             self.stamps.extend(getattr(message, name) for name in STAMPS)
             for name in VECTORS:
                 self.numbers.frombytes(getattr(message, name).astype(np.float64).tobytes())
