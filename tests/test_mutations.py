@@ -163,7 +163,7 @@ MUTANTS = {
     "metrics.episode": Mutant(reports.report, "episode_metrics", (higher,), "evaluator"),
     "seams.overlap": Mutant(operators.measure.seams, "overlap_difference_mm", (turned,), "evaluator"),
     "timing.jitter": Mutant(operators.measure.timing, "jitter_ms", (negative,), "evaluator"),
-    "plan.step": Mutant(operators.motion.plan.Plan, "_at", (of(0, turned),), "executor"),
+    "plan.step": Mutant(operators.motion.plan.PlanState, "_at", (of(0, turned),), "executor"),
     "join.newest": Mutant(operators.motion.join.JOINS, "newest", (turned, early), "executor"),
     "policy.observe": Mutant(operators.actors.seen, "observe", (observed(mirrored), observed(heard)), "policy"),
     "prefix.schedule": Mutant(models.samplers.guidance, "prefix", (bound(turned), bound(early)), "policy_rtc"),
