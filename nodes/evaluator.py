@@ -8,15 +8,15 @@ from typing import Any
 from dora import Node
 
 from nodes._cores import CoreUse
-from nodes._journal import Journal
 from nodes._video import Video
 from nodes._wire import Wire, settings
+from operators.actors.journal import SHOWN, Journal, describe
 from operators.frame import Frame
 from operators.measure.log import EpisodeLog
-from operators.messages import TOPICS, Episode, Fault, Proprio, Stats
+from operators.messages import TOPICS, Episode, Fault, Proprio, Scene, Stats
 from operators.settings import Settings
 from recordings.trace import save
-from simulation.tasks import named, text_of
+from simulation.tasks import named, reference, text_of
 
 HEARD = ("proprio", "scene", "score", "command", "plan", "request", "chunk", "action_chunk")
 INPUTS = {
@@ -25,20 +25,6 @@ INPUTS = {
     "*_stats": Stats,
     "*_fault": Fault,
 }
-SHOWN = (
-    "task",
-    "policy",
-    "noise",
-    "latency_ms",
-    "latency_trace",
-    "codec",
-    "refine",
-    "margin",
-    "join",
-    "align",
-    "smooth",
-    "guide",
-)
 SETTLING_S = 1.0  # while processes find each other dora loses messages, of which a recording is to lack none
 AGAIN_NS = 500_000_000  # a start is sent again until the robot has answered it
 
@@ -94,7 +80,9 @@ class Session:
         last = reason in ("stopped", "node failed") or self.number == self.config.episodes - 1
         self._tell("end", reason, last)
         print(f"episode {self.number}: {reason}", flush=True)
-        return None if reason in ("stopped", "node failed") else self.journal.log()
+        if reason in ("stopped", "node failed"):
+            return None
+        return self.journal.log(reference(self.journal.start) if self.journal.heard[Scene] else None)
 
     def _play(self) -> str:
         begun = time.monotonic_ns()
@@ -121,17 +109,6 @@ class Session:
 
     def _tell(self, phase: str, reason: str, last: bool) -> None:
         self.wire.send("episode", phase, self.seed, *self.about, reason, last)
-
-
-def describe(graph: dict[str, Any]) -> dict[str, Any]:
-    """What the wiring makes of a graph: sync or async, and which edge makes it more than naive, if there is one."""
-    text = {node["id"]: str(node) for node in graph.get("nodes", [])}
-    if "chunk_done" in text.get("scheduler", ""):
-        return {"mode": "sync"}
-    edges = {"async_rtc": ("policy", "executed"), "async_rtr": ("decoder", "executed")}
-    edges["async_a2c2"] = "executor", "features"
-    found = (mode for mode, (node, port) in edges.items() if port in text.get(node, ""))
-    return {"mode": next(found, "async_naive")}
 
 
 if __name__ == "__main__":

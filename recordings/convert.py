@@ -15,8 +15,7 @@ from operators.motion.rows import Rows
 from operators.schema import pack
 from recordings.dataset.features import LAGS, features
 from recordings.dataset.play import demonstrations as played
-from recordings.dataset.reader import CAMERA, Dataset, Feature, feature
-from recordings.dataset.reader import Rows as Columns
+from recordings.dataset.reader import CAMERA, Columns, Dataset, Feature, feature
 from recordings.dataset.writer import Pictures, Prepared, assemble
 from recordings.dataset.writer import Writer as DatasetWriter
 from recordings.drec.demonstrations import demonstrations

@@ -237,4 +237,4 @@ def _task(path: Path, record: dict[str, Any]) -> dict[str, Any]:
             "faults": list(zip(*(record[f"fault_{part}"] for part in ("t_ns", "node", "kind", "detail")), strict=True)),
         }
     except (TypeError, ValueError) as error:
-        raise DamagedTrace(path, "meta, score, strokes and faults", str(error)) from None
+        raise DamagedTrace(path, "meta, score, marks and faults", str(error)) from None

@@ -20,50 +20,22 @@ from operators.measure.seams import WINDOW, jump_floor_mm, seam_jumps_mm
 from operators.measure.steadiness import every_cycle, execution_horizon_s, paced
 from operators.measure.timing import is_late, jitter_ms
 from operators.messages import HZ
+from reports.palette import AMBER, BLUE, DARK, GREY, MUTED, RED, SKY, TEAL, VIOLET
 
 CHUNKS_SHOWN = 48
 FORCE_BAND_N = (1.0, 3.0)
 SPEED_LIMIT_MM_S = 120.0
 TIGHT: dict[str, Any] = {"columnspacing": 1.0, "handlelength": 1.0, "handletextpad": 0.4, "borderaxespad": 0.2}
-FAR_MM = 3.0  # ink farther than this from the target is marked
-
-INK, MUTED, GRID = "#1c2430", "#667085", "#e6e9ef"
-BLUE, TEAL, AMBER, RED, VIOLET, GREY, SKY = "#2563eb", "#0f9b8e", "#e59a1f", "#d43d3d", "#7c5cd6", "#c9d0da", "#a9cdf5"
-
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # the page's own font: small, sharp, can be copied
-    "svg.hashsalt": "report",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.edgecolor": "#b8c0cc",
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.2,
-    "lines.solid_joinstyle": "round",
-}
+FAR_MM = 3.0  # marks farther than this from the goal are shown in red
 
 
-def stroke_chart(log: EpisodeLog) -> str:
-    """What was written over what should be."""
+def marks_chart(log: EpisodeLog) -> str:
+    """What the tool left over what it should."""
     figure, axes = _figure(5.4, 4.0)
     if len(log.goal):
-        axes.plot(*(1e3 * log.goal.T), color=SKY, linewidth=6, solid_capstyle="round", label="target")
-    for i, stroke in enumerate(_strokes(log)):
-        axes.plot(*(1e3 * stroke.T), color=INK, linewidth=1.4, label=None if i else "ink")
+        axes.plot(*(1e3 * log.goal.T), color=SKY, linewidth=6, solid_capstyle="round", label="goal")
+    for i, line in enumerate(np.split(log.marks, log.begins[log.begins > 0])):
+        axes.plot(*(1e3 * line.T), color=DARK, linewidth=1.4, label=None if i else "marks")
     if len(log.marks) and len(log.goal):
         far = log.marks[distance_mm(log.marks, log.goal) > FAR_MM]
         if len(far):
@@ -74,7 +46,7 @@ def stroke_chart(log: EpisodeLog) -> str:
     axes.set(xlabel="mm", ylabel="mm")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside upper left", ncols=3, **TIGHT)
-    return _svg(figure, f"Stroke of {name_of(log)}: target and ink")
+    return _svg(figure, f"Marks and goal of {name_of(log)}")
 
 
 def time_chart(log: EpisodeLog) -> str:
@@ -204,10 +176,6 @@ def _svg(figure: Figure, title: str) -> str:
     return re.sub(r"\s*\n\s*", "\n", svg.replace("xlink:href", "href"))
 
 
-def _strokes(log: EpisodeLog) -> list[np.ndarray]:
-    return [stroke for stroke in np.split(log.marks, log.begins[log.begins > 0]) if len(stroke)]
-
-
 def _shade_stops(axes: Axes, time: np.ndarray, cycles: Cycles) -> None:
     for states, colour in ((("braking", "holding"), RED), (("waiting",), AMBER)):
         stopped = np.isin(cycles.state, states)
@@ -222,7 +190,7 @@ def _mark_switches(axes: Axes, log: EpisodeLog, cycles: Cycles) -> None:
     ticks = np.array([plan.tick + switch.start for switch in switches(plan)], np.int64)
     at = np.searchsorted(cycles.tick, ticks)
     time = (cycles.cycle[at[at < len(cycles)]] - cycles.cycle[0]) / HZ
-    axes.plot(time, np.full(len(time), 0.96), "|", color=INK, markersize=7, transform=axes.get_xaxis_transform())
+    axes.plot(time, np.full(len(time), 0.96), "|", color=DARK, markersize=7, transform=axes.get_xaxis_transform())
 
 
 def _draw_shifts(axes: Axes, log: EpisodeLog, cycles: Cycles) -> None:

@@ -18,10 +18,10 @@ from reports.charts import (
     chunk_chart,
     delay_chart,
     jitter_chart,
+    marks_chart,
     name_of,
     number,
     seam_chart,
-    stroke_chart,
     time_chart,
 )
 
@@ -121,7 +121,7 @@ def _episode(log: EpisodeLog, metrics: dict[str, float], opened: bool) -> str:
     line = f"{name_of(log)} <small>{seconds}, deviation {number(metrics['deviation_mm'])} mm, "
     line += f"velocity jump {number(metrics['velocity_jump'])} mm/tick, faults {len(log.faults)}</small>"
     drawn = [
-        _card("Written stroke", "ink over the target", stroke_chart(log)) if len(log.marks) or len(log.goal) else "",
+        _card("Marks", "over the goal", marks_chart(log)) if len(log.marks) or len(log.goal) else "",
         _card("Timing of each chunk", _chunk_note(log), chunk_chart(log)) if _timed(log) else "",
     ]
     legend = (
@@ -221,16 +221,16 @@ def _short(value: Any) -> str:
 
 
 CSS = """
-:root{color-scheme:light;--ink:#1c2430;--muted:#667085;--line:#e3e7ed;--page:#f5f7fa;--good:#0b7a4b;--bad:#b42318}
+:root{color-scheme:light;--dark:#1c2430;--muted:#667085;--line:#e3e7ed;--page:#f5f7fa;--good:#0b7a4b;--bad:#b42318}
 *{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);
+body{margin:0;background:var(--page);color:var(--dark);
  font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:1180px;margin:0 auto;padding:28px 20px 60px}
 h1{margin:0 0 8px;font-size:26px;letter-spacing:-.01em}
 h2{margin:34px 0 12px;font-size:18px}
 .chip{display:inline-block;margin:0 6px 6px 0;padding:2px 10px;border:1px solid var(--line);border-radius:99px;
  background:#fff;font-size:13px;color:var(--muted)}
-.chip b{color:var(--ink);font-weight:600}
+.chip b{color:var(--dark);font-weight:600}
 .tiles{display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(160px,1fr));margin:14px 0 24px}
 .tile,.card,.scroll,details{background:#fff;border:1px solid var(--line);border-radius:12px}
 .tile{padding:14px 16px;border-top:3px solid #c9d0da}
@@ -239,7 +239,7 @@ h2{margin:34px 0 12px;font-size:18px}
 .tile h3{margin:0;font-size:13px;font-weight:600;color:var(--muted)}
 .tile p{margin:0}.tile b{font-size:28px;font-weight:650;letter-spacing:-.02em}
 small,.note,figcaption{color:var(--muted)}.note,figcaption{font-size:13px}
-figcaption b{color:var(--ink);font-size:15px;margin-right:6px}
+figcaption b{color:var(--dark);font-size:15px;margin-right:6px}
 details{margin:0 0 12px;padding:0 16px}details[open]{padding-bottom:16px}
 details .card{border-color:var(--line);background:#fff}
 summary{cursor:pointer;padding:12px 0;font-weight:650;font-size:17px}

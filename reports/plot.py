@@ -1,5 +1,6 @@
-"""A recording at a glance: path, rotation, force and the gaps of its topics over time, one picture."""
+"""A recorded episode at a glance: path, rotation and force over time, and the rates of its topics, one picture."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,22 @@ from matplotlib.figure import Figure
 
 from operators.measure.demonstration import Demonstration
 from operators.motion.rotation import pose_from_action
-from recordings.drec.survey import Survey
+from reports.palette import BLUE, RED, SKY, TEAL, styled, write
 
 SUFFIXES = (".png", ".svg", ".pdf")
 XYZ, ROTATION = ("x", "y", "z"), ("rx", "ry", "rz")
-COLOURS = ("#d43d3d", "#0f9b8e", "#2563eb")
+COLOURS = RED, TEAL, BLUE
 
 
-def plot(episode: Demonstration, found: Survey, to: Path) -> None:
+@styled
+def plot(title: str, episode: Demonstration, topics: Mapping[str, tuple[float, str]], to: Path) -> None:
     """Draw one episode.
+
+    Args:
+        title: over the picture.
+        episode: what was measured and commanded.
+        topics: of the recording: messages a second, and what is told beside.
+        to: the picture.
 
     Raises:
         ValueError: no picture file is named.
@@ -36,17 +44,13 @@ def plot(episode: Demonstration, found: Survey, to: Path) -> None:
     _curves(rotation, time, vectors, None, ROTATION, "deg, rotation vector")
     force.plot(time, measured.wrench[:, 2], color=COLOURS[2], linewidth=1)
     force.set(ylabel="force along the tool, N", xlabel="s")
-    names = list(found.topics)
-    rates.barh(names, [found.topics[name].rate_hz for name in names], color="#a9cdf5")
-    for i, name in enumerate(names):
-        topic = found.topics[name]
-        told = f" {topic.messages} messages, largest gap {topic.largest_gap_ms:.0f} ms, {topic.missing} missing"
-        rates.text(0, i, told, va="center", fontsize=7)
+    rates.barh([*topics], [rate_hz for rate_hz, _ in topics.values()], color=SKY)
+    for i, (_, told) in enumerate(topics.values()):
+        rates.text(0, i, f" {told}", va="center", fontsize=7)
     rates.set(xlabel="messages a second")
     rates.invert_yaxis()
-    figure.suptitle(f"{Path(found.file).name}, episode {episode.episode.episode}", fontsize=11)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(to, dpi=110)
+    figure.suptitle(title, fontsize=11)
+    write(figure, to)
 
 
 def _curves(
@@ -58,8 +62,7 @@ def _curves(
             axes.plot(time, wanted[:, i], color=COLOURS[i], linewidth=0.8, linestyle="--", alpha=0.6)
         axes.plot(time, values[:, i], color=COLOURS[i], linewidth=1.2, label=name)
     axes.set(ylabel=unit)
-    axes.legend(loc="upper right", ncols=3, fontsize=8)
-    axes.grid(color="#e6e9ef")
+    axes.legend(loc="upper right", ncols=3)
 
 
 def _continued(vectors: np.ndarray) -> np.ndarray:

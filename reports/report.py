@@ -6,15 +6,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
 from operators.measure.intervals import aggregate
 from operators.measure.log import EpisodeLog
 from operators.measure.metrics import METRICS, episode_metrics
-from reports.charts import STYLE, name_of
+from reports.charts import name_of
 from reports.page import page
+from reports.palette import styled
 
 
+@styled
 def write_report(logs: Sequence[EpisodeLog], directory: Path | str, extra: dict[str, Any] | None = None) -> None:
     """Write `report.json` and `report.html` of one or more episodes.
 
@@ -33,8 +33,7 @@ def write_report(logs: Sequence[EpisodeLog], directory: Path | str, extra: dict[
     found = report(logs, extra)
     text = json.dumps(_without_nan(found), indent=1, allow_nan=False)
     (directory / "report.json").write_text(text + "\n", encoding="utf-8")
-    with matplotlib.rc_context(STYLE):
-        (directory / "report.html").write_text(page(logs, found), encoding="utf-8")
+    (directory / "report.html").write_text(page(logs, found), encoding="utf-8")
 
 
 def report(logs: Sequence[EpisodeLog], extra: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -8,18 +8,19 @@ from matplotlib.figure import Figure
 
 from operators.measure.shifts import Shifted
 from operators.motion.align import resampled
+from reports.palette import DARK, RED, SAND, TEAL, styled, write
 
 COLUMNS, ROWS = 4, 3
 PLAYED, SHOWN = 40, 30  # rows before the takeover, and of the chunk after it
 
 
+@styled
 def draw(found: Sequence[tuple[str, Shifted, float, np.ndarray]], folder: Path) -> list[Path]:
     """Pages of takeovers -> their files.
 
     Args:
         found: title, takeover, the shift [ticks], and the reference path (n, 3) [m] or none.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     pages = []
     for number, first in enumerate(range(0, len(found), COLUMNS * ROWS)):
         some = found[first : first + COLUMNS * ROWS]
@@ -31,7 +32,7 @@ def draw(found: Sequence[tuple[str, Shifted, float, np.ndarray]], folder: Path) 
             _panel(axis, title, taken, shift_ticks, reference)
         axes[0].legend(fontsize=7, loc="best")
         pages.append(folder / f"shifts_{number}.png")
-        figure.savefig(pages[-1], dpi=80)
+        write(figure, pages[-1], dpi=80)
     return pages
 
 
@@ -48,14 +49,14 @@ def _panel(axis, title: str, taken: Shifted, shift_ticks: float, reference: np.n
 
     if len(reference):
         near = reference[np.linalg.norm(reference - origin, axis=1) < 0.04]
-        axis.plot(*flat(near), ".", color="#e5d3a8", markersize=4, label="expert")
-    axis.plot(*flat(played), "-", color="#1c2430", linewidth=1.6, label="played")
-    axis.plot(*flat(by_tick), "o-", color="#d43d3d", markersize=2, linewidth=0.8, label="chunk by tick")
-    axis.plot(*flat(laid), "o-", color="#0f9b8e", markersize=2, linewidth=0.8, label="chunk as laid")
-    for rows, colour in ((by_tick, "#d43d3d"), (laid, "#0f9b8e")):
+        axis.plot(*flat(near), ".", color=SAND, markersize=4, label="expert")
+    axis.plot(*flat(played), "-", color=DARK, linewidth=1.6, label="played")
+    axis.plot(*flat(by_tick), "o-", color=RED, markersize=2, linewidth=0.8, label="chunk by tick")
+    axis.plot(*flat(laid), "o-", color=TEAL, markersize=2, linewidth=0.8, label="chunk as laid")
+    for rows, colour in ((by_tick, RED), (laid, TEAL)):
         if len(rows):
             axis.plot(*flat(rows[:1]), "o", color=colour, markersize=6)
-    axis.plot(0, 0, "s", color="#1c2430", markersize=5)
+    axis.plot(0, 0, "s", color=DARK, markersize=5)
     axis.set_aspect("equal", adjustable="datalim")
     axis.set_title(f"{title}: {shift_ticks:+.1f} ticks", fontsize=9)
     axis.tick_params(labelsize=7)

@@ -22,19 +22,16 @@ class Doctor:
 
 @dataclass(frozen=True)
 class Report:
-    """Make report.html and report.json from traces."""
+    """Make report.html and report.json of a folder of traces, or of a recording (*.drec)."""
 
-    trace: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional]
     out: Path = Path("out")
 
     def run(self) -> None:
-        from recordings.trace import load, names
         from reports.report import write_report
+        from studies.logs import logs
 
-        found = names(self.trace)
-        if not found:
-            raise ValueError(f"expected traces in {self.trace}, there are none")
-        write_report([load(self.trace, name) for name in found], self.out)
+        write_report(logs(self.source), self.out)
         print(self.out / "report.html")
 
 

@@ -19,7 +19,7 @@ from models.registry import make_policy
 from models.stored import read_head
 from operators.policy import check_features, check_guide
 from operators.settings import Settings
-from studies.comparison import write_results
+from reports.comparison import write_results
 from studies.evaluate import EVALUATION_SEEDS, Job, delay_cycles, play, revision
 from studies.methods import DELAYS, MANY, Method, chosen
 

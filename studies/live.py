@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from operators.settings import Settings
+from reports.live import Found, holds, limits, table
 from studies.compare import usable
 from studies.evaluate import EVALUATION_SEEDS, revision
 from studies.methods import Method, chosen
@@ -21,8 +22,6 @@ from studies.running import run_graph
 RUN_S = 180
 MET = ("starved_percent", "delay_ticks", "delay_ticks_max", "velocity_jump", "acceleration_rms_mm_s2", "speed_ripple")
 MET += ("jitter_ms_p99", "inference_ms_p50")
-
-Found = dict[str, dict[str, dict[str, Any]]]  # method -> latency [ms] -> what was measured
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,8 @@ class Live:
             told = f"{limits(found[name])}; {number + 1} of {len(methods)}, about {left:.0f} minutes left"
             console.print(f"{name}: {told}", soft_wrap=True)
         path = file.with_suffix(".md")
-        path.write_text(table(found, self.policy, revision()))
+        graphs = {name: (method.mode, method.variables) for name, method in chosen(",".join(found)).items()}
+        path.write_text(table(found, graphs, self.policy, revision()))
         console.print(str(path))
 
     def _run(self, name: str, method: Method, latency: int) -> dict[str, Any]:
@@ -73,39 +73,3 @@ class Live:
             raise ValueError(f"{name} at {latency} ms: {error}") from None
         figures = {metric: report["metrics"][metric]["mean"] for metric in MET if metric in report["metrics"]}
         return {"success": bool(report["episodes"][0]["score"]["success"]), **figures}
-
-
-def holds(run: dict[str, Any]) -> bool:
-    return run["starved_percent"] == 0
-
-
-def limits(known: dict[str, dict[str, Any]]) -> str:
-    """The range of delays without a starved cycle, in words."""
-    good = [(int(latency), run) for latency, run in known.items() if holds(run)]
-    bad = [int(latency) for latency, run in known.items() if not holds(run)]
-    if not good:
-        return f"already {min(bad)} ms is too long"
-    longest, run = max(good, key=lambda each: each[0])
-    ticks = f"{run['delay_ticks']:.1f} ticks in the mean, {run['delay_ticks_max']:.0f} at most"
-    return f"up to {longest} ms ({ticks})" + (f", not at {min(bad)} ms" if bad else "")
-
-
-def table(found: Found, policy: str, version: str) -> str:
-    """Markdown."""
-    lines = [
-        "# Live: delays without a starved cycle",
-        "",
-        f"`rtr live`, one episode a run, `POLICY={policy}`, revision {version}. The latency is that of",
-        "`LATENCY_MS`: from the start of inference to the chunk. It goes up until a cycle starves after the first",
-        "chunk. Ticks are those of the plan, from the exposure of the picture to the takeover: before a plan runs out",
-        "it is played more slowly (`SLOWEST`), so a latency costs fewer than it lasts. In sync the robot stands then.",
-        "",
-        "| method | graph | values | starvation-free | task done at [ms] |",
-        "|---|---|---|---|---|",
-    ]
-    for name, known in found.items():
-        method = chosen(name)[name]
-        values = " ".join(f"`{key}={value}`" for key, value in method.variables.items())
-        written = ", ".join(latency for latency, run in known.items() if run["success"]) or "none"
-        lines.append(f"| {name} | `{method.mode}.yml` | {values} | {limits(known)} | {written} |")
-    return "\n".join([*lines, ""])

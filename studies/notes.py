@@ -6,7 +6,7 @@ import numpy as np
 from operators.messages import Proprio, Scene
 from operators.motion.rotation import action_from_pose
 from recordings.dataset.features import LAGS
-from recordings.dataset.reader import Rows
+from recordings.dataset.reader import Columns
 from simulation.arm import World
 from simulation.renderer import Renderer
 from simulation.tasks import Measured, Taught
@@ -64,7 +64,7 @@ class Notes:
             drawn = self._draw.render(scene, name)
             pictures.append(cv2.resize(drawn, (self._image, self._image), interpolation=cv2.INTER_AREA))
 
-    def rows(self) -> Rows:
+    def rows(self) -> Columns:
         """Feature -> (n, ...)."""
         return {name: np.stack([np.asarray(row[name]) for row in self._rows]) for name in self._rows[0]}
 

@@ -158,7 +158,11 @@ class Plot:
         number = next(iter(found)) if self.episode is None and found else self.episode
         if number not in found:
             raise ValueError(f"{self.file}: expected an episode of {', '.join(map(str, found))}, got {number}")
-        plot(found[number], _survey(self.file), self.out)
+        topics = {}
+        for name, topic in _survey(self.file).topics.items():
+            told = f"{topic.messages} messages, largest gap {topic.largest_gap_ms:.0f} ms, {topic.missing} missing"
+            topics[name] = topic.rate_hz, told
+        plot(f"{self.file.name}, episode {number}", found[number], topics, self.out)
         print(self.out)
 
 

@@ -12,28 +12,25 @@ from rich.table import Table
 from operators.measure.intervals import mean_interval
 from operators.measure.log import EpisodeLog
 from operators.measure.shifts import at_two_horizons, lag_1, takeovers
-from recordings.trace import load, names
+from studies.logs import logs
 
 
 @dataclass(frozen=True)
 class Shifts:
-    """Timing errors of chunks in traces: size, lag-1 correlation, the speed's swing at two execution horizons."""
+    """Timing errors of chunks: size, lag-1 correlation, the speed's swing at two execution horizons."""
 
-    trace: Annotated[Path, tyro.conf.Positional]
-    """Folder of traces, as `rtr evaluate --trace` and every run leave them."""
+    source: Annotated[Path, tyro.conf.Positional]
+    """Folder of traces, as `rtr evaluate --trace` and every run leave them, or a recording."""
     least: float = 4.0
     """Takeovers with a shift from here up [ticks] are drawn."""
     out: Path | None = None
     """Folder for the pictures; without it none are made."""
 
     def run(self) -> None:
-        found = names(self.trace)
-        if not found:
-            raise ValueError(f"expected traces in {self.trace}, there are none")
-        logs = [load(self.trace, name) for name in found]
-        show(logs, str(self.trace))
+        found = logs(self.source)
+        show(found, str(self.source))
         if self.out:
-            for page in draw(logs, self.least, self.out):
+            for page in draw(found, self.least, self.out):
                 print(page)
 
 

@@ -18,8 +18,8 @@ MAY_IMPORT = {
     "operators/*_op.py": {"operators", "models.registry"},
     "models": {"models", "operators", "recordings"},
     "recordings": {"recordings", "operators"},
+    "reports": {"reports", "operators"},
     "robots": {"robots", "operators"},
-    "reports": {"reports", "operators", "recordings"},
     "simulation": {"simulation", "operators"},
     "studies": {"studies", "models", "operators", "recordings", "reports", "robots", "simulation"},
     "nodes": {"nodes", "models", "operators", "recordings", "reports", "robots", "simulation"},
@@ -262,6 +262,7 @@ BAD = {
     ],
     "models/a.py": ["import simulation", "import dora", "import torch\ntorch.load('x')"],
     "recordings/a.py": ["import models", "import numpy as np\nnp.load('x', allow_pickle=True)"],
+    "reports/a.py": ["from recordings import trace", "import studies"],
     "simulation/a.py": ["from studies import cli", "import rtde_control"],
     "studies/a.py": ["import importlib\nimportlib.import_module('nodes.executor')", "from tests import conftest"],
     "nodes/a.py": [

@@ -12,8 +12,8 @@ import pytest
 import studies.compare
 from operators.measure.intervals import mean_interval
 from operators.measure.metrics import METRICS
+from reports.comparison import by_delay, front, values, write_results
 from studies.compare import QUICK_DELAYS, Compare, cells_of, compare
-from studies.comparison import by_delay, front, values, write_results
 from studies.evaluate import play
 from studies.methods import DELAYS, METHODS, chosen
 

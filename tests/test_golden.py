@@ -10,10 +10,13 @@ import pyarrow as pa
 import pytest
 
 from nodes import dora_record_node, dora_replay_node, playback, recorder
+from operators.measure.metrics import episode_metrics
 from operators.messages import TOPICS, Episode, Plan, Proprio
 from operators.schema import pack, unpack
-from recordings.drec.file import Message, Reader
+from recordings.drec.file import Damage, Message, Reader, Writer
+from recordings.drec.logs import logs
 from recordings.drec.messages import messages
+from studies.cli import Report
 from tests import golden
 from tests.boot import FAR_NS, JUST_STARTED_NS, earliest_ns, moved
 from tests.replay import Mock, replay_node
@@ -108,6 +111,31 @@ def test_dora_replay_node_sends_the_recording_as_it_is():
     for output in ("proprio", "score"):
         sent = node.outputs[output]
         assert all(a.equals(b) for a, b in zip(sent, before[f"robot/{output}"], strict=True))
+
+
+def test_the_report_of_a_recording_has_the_evaluators_figures(tmp_path):
+    [log] = logs(golden.RECORDING, lambda start: {})
+    figures = {name: None if np.isnan(value) else value for name, value in episode_metrics(log).items()}
+    stored = json.loads(golden.EVALUATED.read_text())
+    assert set(figures) < set(stored)
+    for name, value in figures.items():
+        if name != "success":  # its score is the recorded one, the evaluator was told another
+            assert value == (stored[name] and pytest.approx(stored[name])), name
+    assert [chunk.arrival_tick for chunk in log.chunks] == stored["arrivals"]
+
+    Report(golden.RECORDING, tmp_path).run()
+    found = json.loads((tmp_path / "report.json").read_text())
+    told = {"mode": "async_rtr", "policy": "expert", "margin": "3", "seed": 10_003, "variant": "random"}
+    assert told.items() <= found["meta"].items()
+    assert found["metrics"]["speed_ripple"]["mean"] > 0  # beside the expert of the recorded seed
+    page = (tmp_path / "report.html").read_text()
+    assert "Timing of each chunk" in page and "Marks" not in page
+
+
+def test_a_report_needs_a_recording_with_commands(tmp_path):
+    Writer(tmp_path / "x.drec", "nodes: []").close()
+    with pytest.raises(Damage, match="expected messages of command, got none"):
+        logs(tmp_path / "x.drec", lambda start: {})
 
 
 class Following(Mock):

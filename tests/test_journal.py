@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nodes._journal import Journal
+from operators.actors.journal import Journal
 from operators.measure.metrics import episode_metrics
 from operators.measure.timing import observation_age_ms, picture_age_ms
 from operators.messages import ActionChunk, Chunk, Command, Plan, Proprio, Request

@@ -2,8 +2,9 @@
 
 import pytest
 
+from reports.live import limits
 from studies import live
-from studies.live import Live, limits
+from studies.live import Live
 from studies.methods import METHODS
 from studies.running import ROOT, run_graph
 

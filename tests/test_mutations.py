@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import models.samplers.guidance
-import nodes._journal
 import nodes._wire
 import operators.actors.executing
 import operators.actors.following
+import operators.actors.journal
 import operators.actors.scheduling
 import operators.actors.seen
 import operators.chunks.codec
@@ -158,11 +158,12 @@ MUTANTS = {
     "limits.limit": Mutant(operators.actors.executing.Limiter, "limit", (of(1, turned),), "executor"),
     "schema.read": Mutant(schema, "_value", (misread, miscounted), "decoder"),
     "jerk.third": Mutant(operators.measure.jerk, "third_difference_mm", (negative,), "evaluator"),
-    "log.commanded": Mutant(nodes._journal, "cycles_from_commands", (shortened,), "evaluator"),
+    "journal.stations": Mutant(operators.actors.journal, "_stations", (higher,), "evaluator"),
+    "log.commanded": Mutant(operators.actors.journal, "cycles_from_commands", (shortened,), "evaluator"),
     "metrics.episode": Mutant(reports.report, "episode_metrics", (higher,), "evaluator"),
     "seams.overlap": Mutant(operators.measure.seams, "overlap_difference_mm", (turned,), "evaluator"),
     "timing.jitter": Mutant(operators.measure.timing, "jitter_ms", (negative,), "evaluator"),
-    "plan.step": Mutant(operators.motion.plan.Plan, "_at", (of(0, turned),), "executor"),
+    "plan.step": Mutant(operators.motion.plan.PlanState, "_at", (of(0, turned),), "executor"),
     "join.newest": Mutant(operators.motion.join.JOINS, "newest", (turned, early), "executor"),
     "policy.observe": Mutant(operators.actors.seen, "observe", (observed(mirrored), observed(heard)), "policy"),
     "prefix.schedule": Mutant(models.samplers.guidance, "prefix", (bound(turned), bound(early)), "policy_rtc"),

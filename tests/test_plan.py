@@ -18,7 +18,7 @@ from operators.motion.join import JOINS, Join, fade, newest
 from operators.motion.plan import (
     HISTORY,
     Due,
-    Plan,
+    PlanState,
     RefusedChunk,
     between,
     hold,
@@ -28,7 +28,7 @@ from operators.motion.rows import Rows, concat, nothing, rows
 from tests.chunks import START, curve, line
 
 
-def run(plan: Plan, cycles: int) -> tuple[Plan, list[Due]]:
+def run(plan: PlanState, cycles: int) -> tuple[PlanState, list[Due]]:
     commanded = []
     for _ in range(cycles):
         plan, due = plan.step()
@@ -98,7 +98,7 @@ def play(arrivals: list[Arrival], join: Join, held: bool, start: int = 0, refini
         splices.append(splice)
         return codec.reconstruct(splice, np.array([0.4, 0.1, 0.2, 0, 3.0, 0]), DCT)
 
-    def step(plan: Plan, slowest: float) -> Plan:
+    def step(plan: PlanState, slowest: float) -> PlanState:
         nonlocal cycles
         cycles += 1
         plan, due = plan.step(slowest)
@@ -209,7 +209,7 @@ def test_a_first_chunk_that_begins_at_the_held_pose_begins_exactly_there():
 # --- Refusals -----------------------------------------------------------------------------------------------------
 
 
-def playing() -> Plan:
+def playing() -> PlanState:
     """Chunk 3 has played to tick 20."""
     plan = hold(START).receive(curve(0, 48), 3, newest)
     while plan.next_tick < 21:
@@ -317,13 +317,13 @@ def test_stood_counts_the_cycles_at_rest_and_begins_again():
     assert run(plan.receive(line(10, 10), 1, newest), 1)[0].stood == 0
 
 
-def at_full_rate() -> Plan:
+def at_full_rate() -> PlanState:
     plan, _ = run(hold(START).receive(line(0, 48, x=START[0]), 0, newest), 15)
     assert plan.rate == 1
     return plan
 
 
-def slowed(plan: Plan, cycles: int) -> tuple[Plan, list[float]]:
+def slowed(plan: PlanState, cycles: int) -> tuple[PlanState, list[float]]:
     rates = []
     for _ in range(cycles):
         plan, due = plan.step(slowest=0.4)

@@ -301,7 +301,7 @@ def test_plot_draws_an_episode(recorded, tmp_path):
     with pytest.raises(ValueError, match="expected an episode of 0, got 3"):
         commands.Plot(recorded, tmp_path / "x.png", episode=3).run()
     with pytest.raises(ValueError, match=r"expected a file of \.png"):
-        plot(demonstrations(recorded)[0], look(recorded), tmp_path / "x.bmp")
+        plot("x", demonstrations(recorded)[0], {}, tmp_path / "x.bmp")
 
 
 def test_a_column_for_each_camera_becomes_two_lists():

@@ -16,7 +16,7 @@ from operators.measure.log import PlanTime
 from operators.measure.seams import seam_jumps_mm
 from operators.messages import HORIZON
 from operators.motion.join import newest
-from operators.motion.plan import Plan, hold
+from operators.motion.plan import PlanState, hold
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows, rows
 
@@ -34,7 +34,7 @@ def predict(t0: int, error_m: float) -> Rows:
     return rows(t0, action_from_pose(poses))  # an action: xyz, 6-D rotation, gripper
 
 
-def play(plan: Plan, until: int) -> Plan:
+def play(plan: PlanState, until: int) -> PlanState:
     """One step a cycle, until this tick is the next one that may still change."""
     while plan.next_tick < until:
         plan, due = plan.step()

@@ -10,7 +10,7 @@ from operators.messages import HORIZON, HZ, READY, ActionChunk, Features, Propri
 from operators.motion.align import BLOCKED_M, LAG_ROWS, RESERVE_ROWS, WAYS, blocked, fit, known, resampled
 from operators.motion.join import Join
 from operators.motion.limits import Envelope, Limiter
-from operators.motion.plan import Due, Plan, RefusedChunk, hold
+from operators.motion.plan import Due, PlanState, RefusedChunk, hold
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows, rows
 from operators.motion.smooth import STAGES, Tracker
@@ -25,7 +25,7 @@ class Cycle:
     due: Due  # what the join produced, corrected where there is a head
     action: np.ndarray  # (10,) float32 after smoothing and limits
     clamped: int
-    plan: Plan
+    plan: PlanState
     blocked: str = ""  # in the cycle from which on an arm counts as blocked, what is wrong
 
     def told(self) -> tuple[Any, ...]:
@@ -55,7 +55,7 @@ class Execution:
 
     def restart(self) -> None:
         """A new episode: forget the plan."""
-        self.plan: Plan | None = None
+        self.plan: PlanState | None = None
         self._limiter: Limiter | None = None
         self._tracker: Tracker | None = None
         self._measured: Proprio | None = None

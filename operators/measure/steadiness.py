@@ -38,7 +38,7 @@ NOTHING = {
 }
 
 
-class Pace(NamedTuple):
+class Paced(NamedTuple):
     """A motion beside its reference, from the first to the last motion of the reference."""
 
     start: int  # index of its first entry in the series that was given
@@ -71,21 +71,21 @@ def steadiness(position: np.ndarray, reference: np.ndarray, horizon_s: float = U
     }
 
 
-def paced(position: np.ndarray, reference: np.ndarray, horizon_s: float = USUAL_HORIZON_S) -> Pace:
-    """The speed of a motion and what it should be; see `Pace`."""
+def paced(position: np.ndarray, reference: np.ndarray, horizon_s: float = USUAL_HORIZON_S) -> Paced:
+    """The speed of a motion and what it should be; see `Paced`."""
     speed = speed_mm_s(position)
     if len(reference) < 3 or len(position) < 2:
         moving = np.flatnonzero(speed > MOVING_MM_S)
         start, end = (int(moving[0]), int(moving[-1]) + 1) if len(moving) else (0, 0)
-        return Pace(start, speed[start:end], moving_mean(speed[start:end], horizon_s), False)
+        return Paced(start, speed[start:end], moving_mean(speed[start:end], horizon_s), False)
     passed = speed_mm_s(reference)
     moves = np.flatnonzero(passed > MOVING_MM_S)
     if not len(moves):
-        return Pace(0, speed[:0], speed[:0])
+        return Paced(0, speed[:0], speed[:0])
     place = places(position, reference)
     inside = np.flatnonzero((place >= moves[0]) & (place < moves[-1]))
     start, end = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
-    return Pace(start, speed[start:end], passed[place[start:end]])
+    return Paced(start, speed[start:end], passed[place[start:end]])
 
 
 def speed_mm_s(position: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ def places(position: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return place
 
 
-def ripple(pace: Pace, horizon_s: float) -> float:
+def ripple(pace: Paced, horizon_s: float) -> float:
     """Surging, as a share of the mean speed: root mean square of what the speed differs from the reference's at the
     same place, faster than over WINDOW_HORIZONS execution horizons and slower than HIGHEST_HZ. That band holds the
     period of two chunks, at which chains of chunks swing.
@@ -126,7 +126,7 @@ def ripple(pace: Pace, horizon_s: float) -> float:
     return float(np.sqrt(np.mean(fast**2)) / pace.speed.mean()) if len(fast) else np.nan
 
 
-def drops(pace: Pace, horizon_s: float) -> int:
+def drops(pace: Paced, horizon_s: float) -> int:
     """How often the speed falls below half of the reference's where that moves: the "velocity drops" of the paper."""
     judged = _judged(pace, horizon_s)
     speed, wanted = pace.speed[judged], _share(pace) * pace.wanted[judged]
@@ -165,7 +165,7 @@ def moving_mean(series: np.ndarray, horizon_s: float) -> np.ndarray:
     return (total[last] - total[first]) / np.maximum(last - first, 1)
 
 
-def _judged(pace: Pace, horizon_s: float) -> slice:
+def _judged(pace: Paced, horizon_s: float) -> slice:
     """All of it; without a reference not the ends, where the moving mean tells of starting and stopping."""
     edge = 0 if pace.known else 2 * _half_window(horizon_s)
     return slice(edge, max(len(pace.speed) - edge, edge))
@@ -175,7 +175,7 @@ def _half_window(horizon_s: float) -> int:
     return round(WINDOW_HORIZONS * horizon_s * HZ / 2)
 
 
-def _share(pace: Pace) -> float:
+def _share(pace: Paced) -> float:
     """How fast the whole motion is beside its reference."""
     wanted = float(pace.wanted.sum())
     return float(pace.speed.sum()) / wanted if wanted else 0.0

@@ -37,7 +37,7 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlanState:
     """Executed and planned rows with the plan time reached; immutable."""
 
     rows: Rows  # consecutive ticks; the row at tick -1 is the pose held before the first chunk
@@ -80,7 +80,7 @@ class Plan:
         """The rate that chunks at the expected delay can keep up."""
         return 1.0 if self.waits or self.asked < 0 else sustainable(self.horizon - self.reserve, self.delay_cycles)
 
-    def request(self, chunk_id: int, delay_cycles: int, waits: bool) -> "Plan":
+    def request(self, chunk_id: int, delay_cycles: int, waits: bool) -> "PlanState":
         """A chunk was asked for; expected in `delay_cycles`.
 
         Requests and chunks reach the executor on two ways: in which order those of one cycle come makes no difference.
@@ -89,7 +89,7 @@ class Plan:
         about = {"waits": waits, "delay_cycles": delay_cycles, "due_in": due_in}
         return replace(self, asked=chunk_id, asked_age=-1, **about)
 
-    def answer(self, chunk_id: int) -> "Plan":
+    def answer(self, chunk_id: int) -> "PlanState":
         """A chunk came in, whether it is joined or not."""
         due_in = None if chunk_id >= self.asked else self.due_in
         if chunk_id <= self.answered:
@@ -98,7 +98,7 @@ class Plan:
 
     def receive(
         self, chunk: Rows, chunk_id: int, join: Join, t0: int | None = None, shift_ticks: float = 0.0
-    ) -> "Plan":
+    ) -> "PlanState":
         """Take over a chunk from the first tick that may still change, or from its own first where that is later.
 
         A robot that stands may get a chunk that begins later than its plan ends (the first one, or one after a stall):
@@ -137,7 +137,7 @@ class Plan:
         joined = replace(self, rows=concat(kept, new), owner=owner, live=(*live, chunk))
         return replace(joined, newest_chunk=chunk_id, horizon=horizon, shift_ticks=shift_ticks).answer(chunk_id)
 
-    def step(self, slowest: float = 1.0) -> tuple["Plan", Due]:
+    def step(self, slowest: float = 1.0) -> tuple["PlanState", Due]:
         """One cycle: advance along the plan and say what is due.
 
         Args:
@@ -158,7 +158,7 @@ class Plan:
         """Where the plan will be one cycle on at this rate, (10,)."""
         return self._at(min(self.position + self.rate, float(self.rows.end - 1)))[0]
 
-    def sent(self, action: np.ndarray) -> "Plan":
+    def sent(self, action: np.ndarray) -> "PlanState":
         """Put what was really sent (after the limits) in the place of the row just reached."""
         at = round(self.position) - self.rows.tick
         if self.position != round(self.position) or np.array_equal(self.rows.action[at], action):
@@ -171,7 +171,7 @@ class Plan:
     def _stands(self) -> bool:
         return self.position == self.rows.end - 1
 
-    def _held_until(self, tick: int) -> "Plan":
+    def _held_until(self, tick: int) -> "PlanState":
         """With the last row repeated up to a tick, where that is near: rows of a robot that stands, of no chunk."""
         missing = min(tick - self.rows.end, HISTORY)
         action = np.concatenate([self.rows.action, np.repeat(self.rows.action[-1:], missing, 0)])
@@ -201,9 +201,9 @@ def lost_rows(shift_ticks: float) -> int:
     return max(0, ceil(shift_ticks))
 
 
-def hold(action: np.ndarray, reserve: int = 0) -> Plan:
+def hold(action: np.ndarray, reserve: int = 0) -> PlanState:
     """A plan that stands at a pose until the first chunk comes."""
-    return Plan(rows(-1, action[None]), np.array([-1], np.int64), reserve=reserve)
+    return PlanState(rows(-1, action[None]), np.array([-1], np.int64), reserve=reserve)
 
 
 def between(left: np.ndarray, right: np.ndarray, fraction: float) -> np.ndarray:

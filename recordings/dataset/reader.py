@@ -36,7 +36,7 @@ DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 
 Feature = dict[str, Any]  # dtype, shape of one row, names of its numbers
-Rows = dict[str, np.ndarray]  # feature -> (n, *shape), or (n,) where the shape is (1,)
+Columns = dict[str, np.ndarray]  # feature -> (n, *shape), or (n,) where the shape is (1,)
 
 _BOOKKEEPING = ("episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index")
 
@@ -117,7 +117,7 @@ class Dataset:
         about = [self.fps, dict(self.features), [episode.key for episode in self.episodes]]
         return sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
-    def rows(self, episode: int) -> Rows:
+    def rows(self, episode: int) -> Columns:
         """All numbers of an episode.
 
         Raises:
@@ -164,7 +164,7 @@ class Dataset:
             raise DamagedDataset(self.root / INFO_PATH, f"a camera of {', '.join(self.cameras)}", camera)
         return self.features[CAMERA + camera]
 
-    def _check_order(self, about: EpisodeInfo, rows: Rows) -> None:
+    def _check_order(self, about: EpisodeInfo, rows: Columns) -> None:
         """Whether rows are numbered as they should be and `fps` apart."""
         count = np.arange(about.length)
         wanted = {"frame_index": count, "index": about.start + count, "timestamp": count / self.fps}

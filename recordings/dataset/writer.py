@@ -27,10 +27,10 @@ from recordings.dataset.reader import (
     TASKS_PATH,
     VERSION,
     VIDEO_PATH,
+    Columns,
     DamagedDataset,
     Dataset,
     Feature,
-    Rows,
     read_info,
     read_table,
 )
@@ -43,7 +43,7 @@ CHUNK_SIZE = 1000  # files a folder
 class Prepared(NamedTuple):
     """An episode that only needs its place in a data set; may come from another process."""
 
-    rows: Rows  # without the index features
+    rows: Columns  # without the index features
     videos: dict[str, Path]  # feature -> file to move
     stats: Stats
     task: str
@@ -61,7 +61,7 @@ def prepare(
     directory: Path,
     features: Mapping[str, Feature],
     fps: int,
-    rows: Rows,
+    rows: Columns,
     frames: Mapping[str, np.ndarray],
     task: str,
     about: Mapping[str, int | float] | None = None,
@@ -130,7 +130,7 @@ class Pictures:
 
 def assemble(
     features: Mapping[str, Feature],
-    rows: Rows,
+    rows: Columns,
     videos: Mapping[str, Pictures],
     task: str,
     about: Mapping[str, int | float] | None = None,
@@ -212,7 +212,7 @@ class Writer:
         self._stats = self._read_stats()
         self._remove_unfinished()
 
-    def _index_rows(self, number: int, length: int, task_index: int) -> Rows:
+    def _index_rows(self, number: int, length: int, task_index: int) -> Columns:
         count = np.arange(length)
         return {
             "timestamp": (count / self._info["fps"]).astype(np.float32),
@@ -331,7 +331,7 @@ def _check(features: Mapping[str, Feature], values: Mapping[str, np.ndarray]) ->
             raise ValueError(f"{name}, row {bad[0]}: expected finite numbers, got NaN or infinity")
 
 
-def _table(rows: Rows, features: Mapping[str, Feature]) -> pa.Table:
+def _table(rows: Columns, features: Mapping[str, Feature]) -> pa.Table:
     names = [name for name, kind in features.items() if kind["dtype"] != "video"]
     return pa.table({name: _column(rows[name]) for name in names})
 

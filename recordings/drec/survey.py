@@ -14,7 +14,7 @@ PLAYABLE = "proprio"
 
 
 @dataclass
-class Topic:
+class Traffic:
     """One node's output."""
 
     messages: int = 0
@@ -51,7 +51,7 @@ class Survey:
     start_unix_ns: int
     complete: bool = False  # its footer was read and agrees
     duration_s: float = 0.0
-    topics: dict[str, Topic] = field(default_factory=dict)
+    topics: dict[str, Traffic] = field(default_factory=dict)
     episodes: list[dict[str, Any]] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     problems: int = 0
@@ -71,10 +71,10 @@ class Survey:
 
 def survey(reader: Reader) -> Survey:
     """Look through a recording and check every message: Arrow data, columns, numbers, pictures."""
-    found, topics = Survey(reader.name, reader.header.start_unix_ns), dict[str, Topic]()
+    found, topics = Survey(reader.name, reader.header.start_unix_ns), dict[str, Traffic]()
     named = 0
     for record in reader:
-        topic = topics.setdefault(record.topic, Topic())
+        topic = topics.setdefault(record.topic, Traffic())
         topic.add(record.offset_ns / 1e9, len(record.event))
         found.duration_s = record.offset_ns / 1e9
         message = entry(reader, record)
@@ -129,7 +129,7 @@ def choose(asked: Iterable[str], known: Iterable[str]) -> set[str]:
     return chosen
 
 
-def _look(message: Entry, topic: Topic, found: Survey) -> None:
+def _look(message: Entry, topic: Traffic, found: Survey) -> None:
     """Number and check one message."""
     if (seq := message.seq) is not None:
         topic.number(seq)
@@ -141,7 +141,7 @@ def _look(message: Entry, topic: Topic, found: Survey) -> None:
         found.problem(str(error))
 
 
-def _episode(message: Episode, topic: Topic, found: Survey) -> None:
+def _episode(message: Episode, topic: Traffic, found: Survey) -> None:
     """Episodes in the order in which they began; a start is sent again until it was heard."""
     about = {"episode": message.episode, "seed": message.seed, "task": message.task, "reason": ""}
     if message.phase == "start" and message.episode not in [told["episode"] for told in found.episodes]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from operators.messages import HORIZON, Scene
+from operators.messages import HORIZON, Episode, Scene
 
 if TYPE_CHECKING:
     import mujoco
@@ -220,3 +220,9 @@ def reference_of(task: Any) -> dict[str, np.ndarray]:
     if not hasattr(task, "expert_chunk"):
         return {}
     return {"reference_rotation": task.reference_rotation, "reference": task.reference_path}
+
+
+def reference(start: Episode) -> dict[str, np.ndarray]:
+    """What the expert of an episode's task would do, as its log keeps it; nothing where the task is not known here."""
+    known = start.task in task_names()
+    return reference_of(make_task(start.task, start.seed, start.variant)) if known else {}

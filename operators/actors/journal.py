@@ -1,6 +1,7 @@
-"""Collects what the evaluator hears of one episode, for the line a second and for the log."""
+"""Collects the messages of one episode, for the line a second and for the log."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +22,24 @@ from operators.messages import (
     Request,
     Scene,
     Score,
-    Stats,
 )
 from operators.motion.rows import Rows
 
 OWN_STAMPS = ("request_ns", "inference_start_ns", "inference_end_ns", "handed_ns")
+# settings that a log tells
+SHOWN = "task", "policy", "noise", "latency_ms", "latency_trace", "codec", "refine", "margin", "join", "align"
+SHOWN += "smooth", "guide"
+
+
+def describe(graph: dict[str, Any]) -> dict[str, Any]:
+    """What the wiring makes of a graph: sync or async, and which edge makes it more than naive, if there is one."""
+    text = {node["id"]: str(node) for node in graph.get("nodes", [])}
+    if "chunk_done" in text.get("scheduler", ""):
+        return {"mode": "sync"}
+    edges = {"async_rtc": ("policy", "executed"), "async_rtr": ("decoder", "executed")}
+    edges["async_a2c2"] = "executor", "features"
+    found = (mode for mode, (node, port) in edges.items() if port in text.get(node, ""))
+    return {"mode": next(found, "async_naive")}
 
 
 def _stations(chunk: Chunk) -> dict[str, int | float]:
@@ -47,7 +61,6 @@ class Journal:
         self.start, self.about, self._own = start, about, clock == "own"
         self.score: Score | None = None
         self.faults: list[tuple[int, str, str, str]] = []
-        self.stats: dict[str, float] = {}
         self.heard: Counter[type] = Counter()
         self._commands: list[Command] = []
         self._proprio: list[Proprio] = []
@@ -70,8 +83,6 @@ class Journal:
                 self.score = message
             case Fault():
                 self.faults.append((message.t_ns, message.node, message.kind, message.detail))
-            case Stats():
-                self.stats |= {f"{message.node}.{k}": v for k, v in zip(message.name, message.value, strict=True)}
             case Request():
                 self._note(
                     message.chunk_id,
@@ -101,7 +112,12 @@ class Journal:
             f"   starved {starved:2d} cycles   {last[-1].state}"
         )
 
-    def log(self) -> EpisodeLog:
+    def log(self, reference: Mapping[str, np.ndarray] | None = None) -> EpisodeLog:
+        """Everything so far.
+
+        Args:
+            reference: how the task's expert moves, where that is known: `reference` and `reference_rotation`.
+        """
         scene, score = self._scene, self.score
         nothing, arrived = np.zeros((0, 2), np.float32), self._plan_time.arrival_tick
         return EpisodeLog(
@@ -109,7 +125,7 @@ class Journal:
             cycles=cycles_from_commands(self._commands),
             chunks=[replace(c, arrival_tick=arrived.get(c.chunk_id)) for c in self._chunks.values()],
             plan=self._plan_time.build(),
-            **self._reference(),
+            **(reference or {}),
             proprio=measured_from_proprio(self._proprio),
             score=dict(zip(score.name, map(float, score.value), strict=True)) if score else {},
             faults=self.faults,
@@ -117,14 +133,6 @@ class Journal:
             marks=scene.marks if scene else nothing,
             begins=scene.begins if scene else np.zeros(0, np.int64),
         )
-
-    def _reference(self) -> dict[str, np.ndarray]:
-        """What the expert would do."""
-        if self._scene is None:
-            return {}
-        from simulation.tasks import make_task, reference_of  # only where there is a simulation
-
-        return reference_of(make_task(self.start.task, self.start.seed, self.start.variant))
 
     def _command(self, message: Command) -> None:
         self._commands.append(message)

@@ -11,6 +11,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from operators.measure.intervals import aggregate, paired_difference, paired_ratio
 from operators.measure.metrics import METRICS
+from reports.palette import MUTED, RED, TEAL, VIOLET, styled, write
 
 SHOWN = (
     "velocity_jump",
@@ -32,7 +33,7 @@ SHOWN = (
     "inference_ms_p50",
     "refine_ms_p50",
 )
-FAMILIES = {"rtr": "tab:red", "rtc": "tab:green", "bid": "tab:green", "paint": "tab:green", "vlash": "tab:purple"}
+FAMILIES = {"rtr": RED, "rtc": TEAL, "bid": TEAL, "paint": TEAL, "vlash": VIOLET}
 AXES = ("velocity_jump", "deviation_mm")  # both: less is better
 PAIRED = (*AXES, "acceleration_rms_mm_s2", "speed_ripple", "success")
 
@@ -153,6 +154,7 @@ def _write_csv(cells: Cells, path: Path, baseline: str) -> None:
                     writer.writerow([delay, name, metric, told.unit, *shown, *origin])
 
 
+@styled
 def _draw(cells: Cells, path: Path) -> None:
     """Velocity jump against deviation, a numbered point a method with its intervals, a panel a delay, and the key."""
     panels = by_delay(cells)
@@ -167,7 +169,7 @@ def _draw(cells: Cells, path: Path) -> None:
         _panel(axis, methods, names)
         axis.set_title(f"delay {delay}")
     _key(axes[len(panels)], names)
-    figure.savefig(path, dpi=90)
+    write(figure, path, dpi=90)
 
 
 def _panel(axis: Axes, methods: dict[str, dict[str, Any]], names: list[str]) -> None:
@@ -201,4 +203,4 @@ def _key(axis: Axes, names: list[str]) -> None:
 
 def _colour(name: str) -> str:
     """Of its family of methods."""
-    return next((colour for begin, colour in FAMILIES.items() if name.startswith(begin)), "tab:gray")
+    return next((colour for begin, colour in FAMILIES.items() if name.startswith(begin)), MUTED)
