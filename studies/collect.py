@@ -17,6 +17,7 @@ from rich.progress import track
 from models.registry import policy_class
 from operators.messages import HZ
 from operators.settings import Settings
+from recordings.dataset.facts import Facts
 from recordings.dataset.features import features as recorded_features
 from recordings.dataset.reader import Dataset, Feature, feature
 from recordings.dataset.writer import Prepared, Writer, prepare
@@ -83,6 +84,8 @@ def collect(options: Collect) -> None:
     start, succeeded = monotonic(), []
     with Writer(options.out, options.fps, features(options), "ur5e_sim") as writer:
         _same_settings(options)
+        if told := taught(options.task).FACTS:
+            Facts.of(told, options.task).write(options.out)
         there = {about["seed"] for about in writer.about}
         seeds = [seed for seed in range(options.seed, options.seed + options.episodes) if seed not in there]
         jobs = [Job(options, seed, writer.staging / str(seed)) for seed in seeds]

@@ -1,11 +1,14 @@
 """Collecting demonstrations: reproducible, resumable, on its own seeds, with labels that lead back to the stroke."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from models.stored import FOLDER
 from operators.motion.rotation import matrix_from_vector
+from recordings.dataset.facts import Facts
 from recordings.dataset.features import LAGS
 from recordings.dataset.reader import Dataset
 from simulation.tasks import make_task
@@ -40,6 +43,11 @@ def test_a_resumed_run_gives_the_same_files_as_an_uninterrupted_one(collected, t
     assert files(out) == files(collected)
     collect(options(out, 2, recovery=0.6))
     assert "2 episodes" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_what_training_needs_to_know_is_in_the_data_set(collected):
+    shipped = json.loads((FOLDER / "vision.json").read_text())["facts"]
+    assert Facts.read(collected) == Facts.of(shipped, "the shipped encoder")
 
 
 def test_rows_are_states_before_their_tick_and_reach_beyond_the_lift(collected):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import BadCheckpoint, write
+from models.checkpoint import FOLDER, BadCheckpoint, read, write
 from models.encoders.vision import CONDITION, Vision
 from models.policies import learned as dp_policy
 from models.policies.learned import LearnedPolicy, Network
@@ -19,6 +19,7 @@ from operators.motion.rotation import to_absolute, to_relative
 from operators.motion.rows import Rows
 from operators.policy import Observation
 from operators.settings import Settings
+from recordings.dataset.facts import Facts
 from tests.test_models import expert_chunks
 
 torch.set_num_threads(1)
@@ -39,8 +40,9 @@ def folder(tmp_path_factory, chunks) -> Path:
     """Checkpoints of an untrained encoder and of untrained policies, whose ranges are those of the expert's chunks."""
     torch.manual_seed(0)
     out, codec = tmp_path_factory.mktemp("checkpoints"), make_codec("vae")
-    vision = Vision(32)
-    encoder = f"vision:{write(out / 'vision', vision.state_dict(), {'kind': 'vision', 'architecture': {'width': 32}})}"
+    facts = read(FOLDER / "vision").about["facts"]
+    vision, about = Vision(Facts.of(facts, "vision"), 32), {"architecture": {"width": 32}, "facts": facts}
+    encoder = f"vision:{write(out / 'vision', vision.state_dict(), {'kind': 'vision', **about})}"
     for policy in LEARNED:
         (kind, space), latent = policy.split("_"), "latent" in policy
         values = torch.tensor(codec.encode(chunks) if latent else chunks)

@@ -30,12 +30,14 @@ from operators.chunks.correct import Head, corrected
 from operators.messages import HORIZON, Features, Proprio
 from operators.motion.rotation import angle_between, is_orthonormal, to_absolute, to_relative, vector_from_matrix
 from operators.schema import ACTION_WIDTH
+from recordings.dataset.facts import Facts
 from simulation.tasks.write_board.task import SERVO_LAG, WriteBoard
 from studies.collect import Collect
 
 torch.set_num_threads(1)  # two threads wait for each other where other processes use the cores
 HELD_OUT_SEEDS = range(9990, 9996)  # of the collecting range, but of no data set
 LEARNED = ["pca", "vae"]
+FACTS = Facts.of(read(FOLDER / "vision").about["facts"], "vision")  # of this task
 
 
 def expert_chunks(seed: int, every: int = 12) -> np.ndarray:
@@ -244,6 +246,7 @@ def data(tmp_path_factory) -> Path:
     """A data set of two episodes."""
     out = tmp_path_factory.mktemp("data") / "set"
     Collect(episodes=2, out=out, workers=1).run()
+    FACTS.write(out)
     return out
 
 
@@ -251,7 +254,7 @@ def test_pressing_harder_raises_the_chunk_and_nothing_else(data):
     samples = Samples(data)
     rows = samples.trained[samples.states[samples.trained, 14] == 1][:64]
     plain = samples.batch(rows, torch.zeros(len(rows), dtype=torch.bool))
-    other = varied(plain, torch.Generator().manual_seed(0))
+    other = varied(FACTS, plain, torch.Generator().manual_seed(0))
     force = other.state[:, 13] - plain.state[:, 13]
     shift = (other.chunk - plain.chunk)[..., 2]
     assert (force > 0.3).any() and (shift[force > 0.3, -1] < -0.0005).all()

@@ -2,8 +2,8 @@
 
 import json
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
-from typing import Any
 
 import numpy as np
 import pytest
@@ -40,15 +40,9 @@ def test_what_is_no_name_is_refused_with_the_nearest_first():
         make_policy(Settings(policy="dp_laten60"))
     with pytest.raises(ValueError, match=r"^CODEC: expected one of vae, (dct, pca|pca, dct), got 'vea'$"):
         make_codec("vea")
-    wrongs: list[dict[str, Any]] = [
-        {"policy": "vae"},
-        {"codec": "dp_latent60"},
-        {"refine_codec": "none"},
-        {"policy": "dp"},
-    ]
-    for wrong in wrongs:
+    for name, wrong in [("policy", "vae"), ("policy", "dp"), ("codec", "dp_latent60"), ("refine_codec", "none")]:
         with pytest.raises(ValueError, match=r"expected one of .*got"):
-            check(Settings(**wrong))
+            check(replace(Settings(), **{name: wrong}))
 
 
 def test_names_are_checked_without_loading_what_they_name():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.checkpoint import BadCheckpoint
+from models.checkpoint import FOLDER, BadCheckpoint, read
 from models.encoders.vision import CHUNK_MIRROR, STATE_MIRROR, picture, state_vector
 from models.registry import make_codec, make_policy
 from operators.frame import Frame
@@ -16,6 +16,7 @@ from operators.messages import Episode, Proprio, Scene
 from operators.motion.rotation import matrix_from_vector, to_relative, vector_from_matrix
 from operators.policy import Observation, Policy
 from operators.settings import Settings
+from recordings.dataset.facts import Facts
 from simulation.arm import Measured, World
 from simulation.renderer import Renderer
 from simulation.tasks.write_board.task import WriteBoard
@@ -23,6 +24,7 @@ from studies.lockstep import Lockstep
 
 ROOT = Path(__file__).parents[1]
 SEED = 10_007
+FACTS = Facts.of(read(FOLDER / "vision").about["facts"], "vision")
 START = Episode(0, 0, 0, "start", SEED, "", "", "", "", False)
 
 
@@ -160,8 +162,8 @@ def test_mirroring_turns_round_state_and_chunk():
     rng, reflect = np.random.default_rng(0), np.diag([1.0, -1.0, 1.0])
     place, velocity = rng.normal(size=(2, 3))
     matrix = matrix_from_vector(np.array([2.9, 0.3, -0.2]))
-    one = state_vector(place, matrix, velocity, np.array(1.5))
-    other = state_vector(reflect @ place, reflect @ matrix @ reflect, reflect @ velocity, np.array(1.5))
+    one = state_vector(FACTS, place, matrix, velocity, np.array(1.5))
+    other = state_vector(FACTS, reflect @ place, reflect @ matrix @ reflect, reflect @ velocity, np.array(1.5))
     assert np.allclose(one * STATE_MIRROR, other, atol=1e-6)
     action = np.concatenate([rng.normal(size=3), matrix[:, 0], matrix[:, 1], [0.4]])
     turned = reflect @ matrix_from_vector(np.array([2.8, 0.1, 0.4])) @ reflect

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.checkpoint import FOLDER, BadCheckpoint, read, write
+from models.checkpoint import BadCheckpoint, read
 from operators.chunks.codec import TIME_FACTOR
 from operators.messages import HORIZON
 from operators.schema import ACTION_WIDTH
@@ -38,8 +38,8 @@ class PcaCodec:
         return flat.reshape(*latent.shape[:-2], HORIZON, ACTION_WIDTH) * self._scale + self._mean
 
 
-def fit(chunks: np.ndarray, shift: np.ndarray, scale: np.ndarray, about: dict, folder: Path = FOLDER) -> str:
-    """Fit and write the codec -> its hash.
+def fit(chunks: np.ndarray, shift: np.ndarray, scale: np.ndarray) -> dict[str, torch.Tensor]:
+    """The codec's tensors.
 
     Args:
         chunks: (n, 48, 10) relative, more than 120.
@@ -50,5 +50,4 @@ def fit(chunks: np.ndarray, shift: np.ndarray, scale: np.ndarray, about: dict, f
     _, basis = np.linalg.eigh((flat - centre).T @ (flat - centre))  # ascending
     mean = centre.reshape(HORIZON, ACTION_WIDTH) * scale + shift
     tensors = {"mean": mean, "scale": scale, "basis": basis[:, ::-1][:, : SHAPE[0] * SHAPE[1]]}
-    stored = {name: torch.tensor(value.copy(), dtype=torch.float32) for name, value in tensors.items()}
-    return write(folder / "pca", stored, {"kind": "pca", **about}, half=False)
+    return {name: torch.tensor(value.copy(), dtype=torch.float32) for name, value in tensors.items()}

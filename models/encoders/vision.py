@@ -1,11 +1,11 @@
 """What the policies see: both pictures and the robot's state -> some numbers, by one light encoder.
 
-It is trained once, on labels only the expert and the simulation know (the points the expert's pen goes through next,
-whether the stroke is finished), and then frozen; every policy is trained on its features. At run time pictures and
-measured state alone go in.
+It is trained once, on labels only the expert and the simulation know (the points the expert's tool goes through next,
+whether the task is finished), and then frozen; every policy is trained on its features. At run time pictures and
+measured state alone go in. Where to look and what is usual are facts of the task, kept in the checkpoint.
 
-Mirroring: both cameras look along the base's and the tool's xz plane, so a picture flipped left to right shows the
-scene with y turned round; `mirrored` turns round the state, `flip_chunk` the chunk.
+Mirroring: where both cameras look along the base's and the tool's xz plane, a picture flipped left to right shows the
+scene with y turned round; STATE_MIRROR turns round the state, CHUNK_MIRROR the chunk.
 """
 
 from typing import NamedTuple, TypeVar
@@ -16,24 +16,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.checkpoint import Checkpoint
 from operators.schema import ACTION_WIDTH
+from recordings.dataset.facts import Box, Facts
 
 SIZE = 96  # pixels a side
-_FRONT = slice(28, 92), slice(12, 84)  # rows, columns of the front view in which the board may be
-_WRIST = slice(12, 84), slice(12, 84)  # 40 mm around the pen's tip: farther than a chunk reaches
-_NEAR = slice(17, 53), slice(18, 54)  # of those, what is within 20 mm of the tip: seen twice as sharply
 POINTS = 12  # of the expert's path that are regressed, every fourth row of its chunk
 STATE = 16
-PLACE = 9  # first numbers of a state that say where on the board the robot is: not for a policy to learn by heart
+PLACE = 9  # first numbers of a state that say where the robot is: not for a policy to learn by heart
+SPEED, FORCE, TOUCH = 12, 13, 14  # columns of a state
 CONDITION = 3 * POINTS + 4 + 1 + STATE - PLACE
 _MIRROR = np.array([1.0, -1.0, 1.0], np.float32)
 _SIX_MIRROR = np.concatenate([_MIRROR, -_MIRROR])  # S R S, S = diag(1, -1, 1), on the first two columns of R
 CHUNK_MIRROR = np.concatenate([_MIRROR, _SIX_MIRROR, [1.0]]).astype(np.float32)
 STATE_MIRROR = np.concatenate([_MIRROR, _SIX_MIRROR, _MIRROR, np.ones(4)]).astype(np.float32)
-
-_CENTRE = np.array([0.5, 0.0, 0.15], np.float32)  # m, base frame, around which the TCP is
-_SPEED = 0.05  # m/s
-STANDING = 0.003  # m/s
 
 Pixels = TypeVar("Pixels", np.ndarray, Tensor)
 
@@ -47,19 +43,21 @@ def picture(pixels: np.ndarray) -> np.ndarray:
     return square if side == SIZE else cv2.resize(square, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
-def cropped(wrist: Pixels, front: Pixels) -> tuple[Pixels, Pixels]:
-    """What matters of pictures (..., 96, 96, 3) of both cameras: (..., 72, 72, 3) and (..., 64, 72, 3)."""
-    return wrist[(..., *_WRIST, slice(None))], front[(..., *_FRONT, slice(None))]
+def cropped(facts: Facts, wrist: Pixels, front: Pixels) -> tuple[Pixels, Pixels]:
+    """What matters of pictures (..., 96, 96, 3) of both cameras: the same less wide and high."""
+    return wrist[(..., *_slices(facts.wrist), slice(None))], front[(..., *_slices(facts.front), slice(None))]
 
 
-def state_vector(position: np.ndarray, matrix: np.ndarray, velocity: np.ndarray, force: np.ndarray) -> np.ndarray:
+def state_vector(
+    facts: Facts, position: np.ndarray, matrix: np.ndarray, velocity: np.ndarray, force: np.ndarray
+) -> np.ndarray:
     """What is measured, as numbers of order one; any leading shape. No tick, no time: nothing to replay by.
 
     Args:
         position: (..., 3) m, TCP in the base frame.
         matrix: (..., 3, 3) rotation of the tool in the base frame.
         velocity: (..., 3) m/s, base frame.
-        force: (...,) N, along the pen.
+        force: (...,) N, along the tool.
 
     Returns:
         (..., STATE) float32: position 3, rotation 6, velocity in the tool's axes 3, speed, force, touch, 0. The last
@@ -68,38 +66,48 @@ def state_vector(position: np.ndarray, matrix: np.ndarray, velocity: np.ndarray,
     tool = np.einsum("...ji,...j->...i", matrix, velocity)
     speed = np.linalg.norm(tool, axis=-1, keepdims=True)
     force = np.asarray(force)[..., None]
-    touch = np.clip((force - 0.3) / 0.7, 0, 1)
-    upside = np.concatenate([matrix[..., 0] - [-1, 0, 0], matrix[..., 1] - [0, 1, 0]], -1)
-    parts = (position - _CENTRE) / 0.1, upside / 0.3, tool / _SPEED, speed / _SPEED, force / 2 - 1, touch, 0 * touch
+    touch = touched(facts, force)
+    tilt = np.concatenate([matrix[..., 0] - facts.upright[:3], matrix[..., 1] - facts.upright[3:]], -1)
+    place = (position - np.array(facts.centre_m, np.float32)) / facts.reach_m
+    moving = tool / facts.speed_m_s, speed / facts.speed_m_s
+    parts = place, tilt / facts.tilt, *moving, force / facts.force_n - 1, touch, 0 * touch
     return np.concatenate(parts, -1).astype(np.float32)
 
 
-def standing(state: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+def touched(facts: Facts, force: Pixels) -> Pixels:
+    """How surely a force [N] is that of a touch, 0..1."""
+    nothing, surely = facts.touch_n
+    return ((force - nothing) / (surely - nothing)).clip(0, 1)
+
+
+def standing(facts: Facts, state: np.ndarray, velocity: np.ndarray) -> np.ndarray:
     """States (..., STATE) in which those that stand have another velocity (..., 3) and a mark that says so.
 
     The velocity is in m/s and the tool's axes. A robot that waits for a chunk stands, but its direction matters where
     strands cross. If the velocity itself is that of standing, nothing is changed.
     """
-    speed = np.linalg.norm(velocity, axis=-1, keepdims=True)
-    stands = (state[..., 12:13] * _SPEED < STANDING) & (speed > STANDING)
-    planned = np.concatenate([state[..., :9], velocity / _SPEED, speed / _SPEED, state[..., 13:15], speed**0], -1)
+    speed, usual = np.linalg.norm(velocity, axis=-1, keepdims=True), facts.speed_m_s
+    stands = (state[..., SPEED : SPEED + 1] * usual < facts.standing_m_s) & (speed > facts.standing_m_s)
+    kept = state[..., :PLACE], state[..., FORCE : TOUCH + 1]
+    planned = np.concatenate([kept[0], velocity / usual, speed / usual, kept[1], speed**0], -1)
     return np.where(stands, planned, state).astype(np.float32)
 
 
 class Encoder(nn.Module):
     """Cropped pictures (B, h, w, 3) uint8 of both cameras and states (B, STATE) -> features (B, width)."""
 
-    def __init__(self, width: int = 256):
+    def __init__(self, facts: Facts, width: int = 256):
         super().__init__()
-        self.near = _eye(2, 32, 64, 24, 9 * 9, 192)
-        self.wrist = _eye(4, 16, 32, 8, 9 * 9, 64)
-        self.front = _eye(4, 16, 32, 8, 8 * 9, 64)
+        self._near = _slices(facts.near)
+        self.near = _eye(2, 32, 64, 24, facts.near, 192)
+        self.wrist = _eye(4, 16, 32, 8, facts.wrist, 64)
+        self.front = _eye(4, 16, 32, 8, facts.front, 64)
         self.state = nn.Sequential(nn.Linear(STATE, 64), nn.ReLU())
         self.join = nn.Sequential(nn.Linear(192 + 64 + 64 + 64, width), nn.ReLU(), nn.Linear(width, width))
 
     def forward(self, wrist: Tensor, front: Tensor, state: Tensor) -> Tensor:
         around = _image(wrist)
-        seen = self.near(around[..., *_NEAR]), self.wrist(around), self.front(_image(front)), self.state(state)
+        seen = self.near(around[..., *self._near]), self.wrist(around), self.front(_image(front)), self.state(state)
         return self.join(torch.cat(seen, 1))
 
 
@@ -107,8 +115,8 @@ class Labels(NamedTuple):
     """What the head says about features, in the tool's axes, scaled."""
 
     points: Tensor  # (B, POINTS, 3) of the path to come
-    ends: Tensor  # (B, 2, 2) where the stroke begins and ends, xy
-    finished: Tensor  # (B,) logit: the pen has begun to leave the board for good
+    ends: Tensor  # (B, 2, 2) where the path begins and ends, xy
+    finished: Tensor  # (B,) logit: the task is done, what follows is the way off
 
 
 class Head(nn.Module):
@@ -126,23 +134,40 @@ class Head(nn.Module):
 class Vision(nn.Module):
     """The frozen whole: cropped pictures and states -> what a policy is conditioned on, (B, CONDITION).
 
-    That is the head's labels, and the state without the place. The labels are the mean of those of the pictures and of
-    their mirror images turned back, which is nearer to the truth on strokes it has not seen.
+    That is the head's labels, and the state without the place. Where the scene can be mirrored, labels are the mean of
+    those of the pictures and of their mirror images turned back, which is nearer to the truth on what it has not seen.
     """
 
-    def __init__(self, width: int = 256):
+    def __init__(self, facts: Facts, width: int = 256):
         super().__init__()
-        self.encoder, self.head = Encoder(width), Head(width)
+        self.facts = facts
+        self.encoder, self.head = Encoder(facts, width), Head(width)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "Vision":
+        """Trained and frozen.
+
+        Raises:
+            ValueError: the checkpoint lacks facts, or its tensors do not fit.
+        """
+        facts = Facts.of(checkpoint.about.get("facts", {}), checkpoint.path.with_suffix(".json"))
+        vision = cls(facts, **checkpoint.about["architecture"]).eval().requires_grad_(False)
+        checkpoint.fill(vision)
+        return vision
 
     def forward(self, wrist: Tensor, front: Tensor, state: Tensor) -> Tensor:
+        mean = self._mirrored if self.facts.mirror else lambda *seen: self.head(self.encoder(*seen))
+        points, ends, finished = mean(wrist, front, state)
+        return torch.cat([points.flatten(1), ends.flatten(1), finished[:, None], state[:, PLACE:]], 1)
+
+    def _mirrored(self, wrist: Tensor, front: Tensor, state: Tensor) -> Labels:
+        """The mean of both views."""
         flipped = state * torch.from_numpy(STATE_MIRROR)
         both = [torch.cat(pair) for pair in ((wrist, wrist.flip(2)), (front, front.flip(2)), (state, flipped))]
         seen, mirrored = zip(*(part.chunk(2) for part in self.head(self.encoder(*both))), strict=True)
         back = torch.from_numpy(_MIRROR)
-        points = (seen[0] + mirrored[0] * back) / 2
-        ends = (seen[1] + mirrored[1] * back[:2]) / 2
-        finished = (seen[2] + mirrored[2]) / 2
-        return torch.cat([points.flatten(1), ends.flatten(1), finished[:, None], state[:, PLACE:]], 1)
+        back = back, back[:2], 1
+        return Labels(*((one + other * turn) / 2 for one, other, turn in zip(seen, mirrored, back, strict=True)))
 
 
 class Norm(nn.Module):
@@ -188,8 +213,23 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
 
 
-def _eye(patch: int, first: int, second: int, last: int, places: int, out: int) -> nn.Sequential:
-    """A stem of patches is 2.6 times as fast as the usual one, and a line is still a pixel wide behind it."""
+def _slices(box: Box) -> tuple[slice, slice]:
+    """Rows and columns."""
+    return slice(*box[:2]), slice(*box[2:])
+
+
+def _eye(patch: int, first: int, second: int, last: int, box: Box, out: int) -> nn.Sequential:
+    """A stem of patches is 2.6 times as fast as the usual one, and a line is still a pixel wide behind it.
+
+    Raises:
+        ValueError: patches do not fill the box.
+    """
+    height, width = box[1] - box[0], box[3] - box[2]
+    if height % (2 * patch) or width % (2 * patch):
+        raise ValueError(
+            f"expected part of a picture with sides that are multiples of {2 * patch}, got {height} x {width}"
+        )
+    places = height * width // (2 * patch) ** 2
     stem = Patches(patch), _conv(3 * patch**2, first), Norm(first), nn.ReLU()
     middle = _conv(first, second, stride=2), Norm(second), nn.ReLU(), Residual(second)
     end = nn.Conv2d(second, last, 1), nn.ReLU(), nn.Flatten(), nn.Linear(last * places, out), nn.ReLU()

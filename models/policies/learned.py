@@ -45,16 +45,15 @@ class LearnedPolicy:
         torch.set_num_threads(1)  # the other cores belong to the other processes
         checkpoint = read(located(config.policy))
         about = checkpoint.about
-        vision = read(beside(checkpoint.path, str(about.get("encoder")).split(":")[0]))
-        require(checkpoint, "encoder", vision.name)
+        encoder = read(beside(checkpoint.path, str(about.get("encoder")).split(":")[0]))
+        require(checkpoint, "encoder", encoder.name)
         self._space = SPACES[about["space"]]
         self._codec = make_codec(config.codec) if self._space == "latent" else None
         if self._codec:
             require(checkpoint, "codec", self._codec.name)
         guides = KINDS[about["kind"]].guides
         self.guides = tuple(guide for guide in guides if not (self._codec and guide in OF_ROWS))
-        self._vision = Vision(**vision.about["architecture"]).eval().requires_grad_(False)
-        vision.fill(self._vision)
+        self._vision = Vision.of(encoder)
         self._network = Network.of(checkpoint)
         self._samples, self._temperature = int(about["samples"]), float(about["temperature"])
         self._guide, self._align = config.guide, config.align
@@ -112,11 +111,11 @@ class LearnedPolicy:
 
     def _inputs(self, proprio: Proprio, frames: Mapping[str, Frame]) -> list[Tensor]:
         """Wrist picture, front picture and state, each a batch of one."""
-        matrix = matrix_from_vector(proprio.tcp_pose[3:])
-        state = state_vector(proprio.tcp_pose[:3], matrix, proprio.tcp_velocity[:3], proprio.wrench[2])
+        facts, matrix = self._vision.facts, matrix_from_vector(proprio.tcp_pose[3:])
+        state = state_vector(facts, proprio.tcp_pose[:3], matrix, proprio.tcp_velocity[:3], proprio.wrench[2])
         if self._last is not None:
-            state = standing(state, self._last.velocity(proprio.tick))
-        pictures = cropped(picture(frames["wrist"].pixels), picture(frames["front"].pixels))
+            state = standing(facts, state, self._last.velocity(proprio.tick))
+        pictures = cropped(facts, picture(frames["wrist"].pixels), picture(frames["front"].pixels))
         return [torch.tensor(value)[None] for value in (*pictures, state)]
 
 

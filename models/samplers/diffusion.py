@@ -117,6 +117,11 @@ class Average(Generic[M]):
         self._updates = torch.zeros((), dtype=torch.int64)
         module.register_buffer("updates", self._updates)
 
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """What is written into a checkpoint."""
+        return {name: tensor for name, tensor in self.module.state_dict().items() if name != "updates"}
+
     @torch.no_grad()
     def update(self) -> None:
         self._updates += 1

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.checkpoint import FOLDER, read, require, write
+from models.checkpoint import read, require
 from models.policies.learned import Network
 from models.registry import make_codec
-from models.training.loop import Loop, decisive
+from models.training.options import Options
 from models.training.policy import cached_features
 from models.training.samples import Samples, open_cache
 from operators.chunks.correct import LARGEST_M, MEASURED, Sight
@@ -33,27 +33,18 @@ features and the newest state. Metrics are distances to the expert's action on h
 
 
 @dataclass(frozen=True)
-class TrainA2c2:
+class TrainA2c2(Options):
     """Train the correction head of a policy on cached features."""
 
-    data: tuple[Path, ...] = (Path("datasets/demos"),)
     policy: str = "dp_latent60"
+    """A checkpoint in `out`."""
     width: int = 128
     steps: int = 1500
     batch: int = 64
     """Chunks a step; each is corrected at eight of its rows."""
-    rate: float = 1e-3
-    seed: int = 0
-    minutes: float = 10.0
-    """Of this piece; the next run goes on."""
-    threads: int = 2
-    out: Path = FOLDER
-    state: Path = Path("out/training")
 
-    def run(self) -> bool:
+    def train(self) -> bool:
         """One piece -> whether the checkpoint is written."""
-        torch.set_num_threads(self.threads)
-        torch.manual_seed(self.seed)
         return _Training(self).run()
 
 
@@ -122,6 +113,7 @@ class _Training:
         self.policy, vision = read(config.out / config.policy), read(config.out / "vision")
         require(self.policy, "encoder", vision.name)
         samples = Samples(*config.data)
+        self.told = samples.told
         self.trained, self.held_out, self.rows = samples.trained, samples.held_out, Rows(samples, config.data)
         self.features = cached_features(config.state / "features.safetensors", samples, vision)["features"][0]
         self.base = Network.of(self.policy)
@@ -158,23 +150,13 @@ class _Training:
         config, name = self.config, f"a2c2_{self.config.policy}"
         optimiser = torch.optim.AdamW(self.network.parameters(), config.rate, weight_decay=0.01, fused=True)
         made_for = {"policy": self.policy.name, "encoder": self.policy.about["encoder"]}
-        modules = {"network": self.network}
-        state, about = config.state / f"{name}.safetensors", {**decisive(config), **made_for}
-        loop = Loop(
-            f"train {name}", config.steps, state, modules, optimiser, self.step, about, config.seed, config.minutes
-        )
+        loop = config.loop(name, {"network": self.network}, optimiser, self.step, made_for)
         if not loop.run():
             return False
-        metrics = {**self.errors(), "minutes": round(loop.seconds / 60, 1)}
+        metrics = {**self.errors(), "minutes": loop.minutes_taken}
         print(metrics)
-        said = {
-            "kind": "a2c2",
-            "tasks": ["write_board"],
-            **made_for,
-            "metrics": metrics,
-            "configuration": decisive(config),
-        }
-        write(config.out / name, self.network.state_dict(), {**said, "description": DESCRIPTION}, half=False)
+        about = {"kind": "a2c2", "description": DESCRIPTION, **made_for, "metrics": metrics}
+        config.write(config.out / name, self.network.state_dict(), self.told, about, half=False)
         return True
 
     def step(self, number: int, generator: torch.Generator) -> Tensor:

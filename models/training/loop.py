@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from models.checkpoint import BadCheckpoint
 SAVE_EVERY_S = 60.0
 WARM_UP = 200  # steps over which the learning rate rises
 DIVERGED = 20.0  # times the smoothed loss
-_INDECISIVE = {"data", "out", "state", "minutes", "threads"}
 
 
 class Diverged(RuntimeError):
@@ -92,6 +91,11 @@ class Loop:
         return self.done >= self.steps
 
     @property
+    def minutes_taken(self) -> float:
+        """By all pieces so far."""
+        return round(self.seconds / 60, 1)
+
+    @property
     def _configured(self) -> str:
         return json.dumps(self.configuration, sort_keys=True, default=str)
 
@@ -138,11 +142,6 @@ class Loop:
                 _, index, moment = key.split("/")
                 state.setdefault(int(index), {})[moment] = tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
-
-
-def decisive(config: Any) -> dict[str, Any]:
-    """A training's options (a dataclass) without those that only say where and for how long."""
-    return {name: value for name, value in asdict(config).items() if name not in _INDECISIVE}
 
 
 def schedule(step: int, steps: int) -> float:

@@ -17,19 +17,19 @@ from safetensors.torch import save_file
 from scipy.signal import savgol_filter
 from torch import Tensor
 
-from models.checkpoint import FOLDER, Checkpoint, read, write
+from models.checkpoint import Checkpoint, read
 from models.encoders.vision import Vision
-from models.policies.learned import Network
+from models.policies.learned import SPACES, Network
 from models.registry import make_codec
 from models.samplers.diffusion import Average
 from models.samplers.guidance import KINDS
-from models.training.loop import Loop, decisive
+from models.training.options import Options, one_of
 from models.training.samples import Samples, varied
 from operators.chunks.codec import Codec
 
-SPACES = ("latent60", "action60")
-DESCRIPTION = """A {} policy that writes a given stroke on a board, from two pictures and the measured state.
-Open-loop metrics are on held-out episodes. Trained in simulation only: not for a real robot."""
+DESCRIPTION = """, from two pictures and the measured state: {task}
+Open-loop metrics are on held-out episodes. It knows what its data show: trained in simulation, it is not for a real
+robot."""
 LONG = {"dp": "diffusion", "flow": "flow-matching", "rtcflow": "flow-matching (training-time RTC)"}
 SAVGOL = 15, 3  # rows and order of the filter a jerky chunk would be given
 DRAWN = "deviation_mm", "chunk_jerk_mm_per_tick3"  # are also told for chunks of temperature 1
@@ -37,42 +37,31 @@ PARTS = (0.25, 0.5, 1.0)  # of the steps, at which checkpoints are written
 
 
 @dataclass(frozen=True)
-class TrainPolicy:
+class TrainPolicy(Options):
     """Train a diffusion or flow-matching policy on cached features."""
 
-    data: tuple[Path, ...] = (Path("datasets/demos"),)
     space: str = "latent60"
     """latent60 or action60."""
     kind: str = "dp"
     """dp: v-prediction and DDIM; flow: flow matching; rtcflow: the same with clean first rows, of action60."""
     codec: str = "vae"
-    """Of latent60: vae, pca or dct."""
+    """Of latent60: a name that CODEC knows."""
     steps: int = 10000
-    batch: int = 128
-    rate: float = 1e-3
     samples: int = 20
     """Sampling steps."""
     temperature: float = 0.0
     """Size of the noise from which a chunk is sampled; 1 draws chunks as spread as the data, 0 the likeliest."""
     feature_noise: float = 0.02
     """In standard deviations of each feature: the encoder knows its training pictures better than new ones."""
-    seed: int = 0
-    minutes: float = 10.0
-    """Of this piece; the next run goes on."""
-    threads: int = 2
-    out: Path = FOLDER
-    state: Path = Path("out/training")
 
-    def run(self) -> bool:
-        """One piece -> whether the last checkpoint is written."""
-        if self.space not in SPACES:
-            raise ValueError(f"expected a space of {', '.join(SPACES)}, got {self.space}")
-        if self.kind not in KINDS:
-            raise ValueError(f"expected a kind of {', '.join(KINDS)}, got {self.kind}")
+    def check(self) -> None:
+        one_of("space", self.space, SPACES)
+        one_of("kind", self.kind, KINDS)
         if self.kind == "rtcflow" and self.space != "action60":
             raise ValueError("expected --space action60 with --kind rtcflow, got latent60, whose rows are no actions")
-        torch.set_num_threads(self.threads)
-        torch.manual_seed(self.seed)
+
+    def train(self) -> bool:
+        """One piece -> whether the last checkpoint is written."""
         return _Training(self).run()
 
 
@@ -82,6 +71,7 @@ class _Training:
         vision = read(config.out / "vision")
         self.encoder = vision.name
         samples = Samples(*config.data)
+        self.told = samples.told
         self.trained, self.held_out = torch.from_numpy(samples.trained), samples.held_out
         self.episode = samples.episode
         found = cached_features(config.state / "features.safetensors", samples, vision)
@@ -106,20 +96,15 @@ class _Training:
         config = self.config
         optimiser = torch.optim.AdamW(self.network.parameters(), config.rate, weight_decay=0.01, fused=True)
         name = f"{config.kind}_{config.space}" + ("" if config.codec == "vae" or not self.codec else f"_{config.codec}")
-        self.loop = Loop(
-            f"train {name}",
-            config.steps,
-            config.state / f"{name}.safetensors",
-            {"network": self.network, "average": self.average.module},
-            optimiser,
-            self.step,
-            {**decisive(config), "encoder": self.encoder, "codec": self.codec.name if self.codec else ""},
-            config.seed,
-            config.minutes,
-            self.average.update,
-            {round(part * config.steps): lambda part=part: self.save(name, part) for part in PARTS},
-        )
+        modules = {"network": self.network, "average": self.average.module}
+        parts = {round(part * config.steps): lambda part=part: self.save(name, part) for part in PARTS}
+        hooks = {"after": self.average.update, "milestones": parts}
+        self.loop = config.loop(name, modules, optimiser, self.step, self.made_for, **hooks)
         return self.loop.run()
+
+    @property
+    def made_for(self) -> dict[str, str]:
+        return {"encoder": self.encoder, "codec": self.codec.name if self.codec else ""}
 
     def step(self, number: int, generator: torch.Generator) -> Tensor:
         rows = self.trained[torch.randint(len(self.trained), (self.config.batch,), generator=generator)]
@@ -134,18 +119,15 @@ class _Training:
         """Write the averaged weights; those of a part of the steps stay beside the training state."""
         config = self.config
         drawn = {f"drawn_{name}": found for name, found in self.open_loop(1.0).items() if name in DRAWN}
-        metrics = {**self.open_loop(config.temperature), **drawn, "minutes": round(self.loop.seconds / 60, 1)}
-        about = {"kind": config.kind, "tasks": ["write_board"], "space": config.space, "encoder": self.encoder}
-        about |= {"codec": self.codec.name if self.codec else "", "samples": config.samples}
-        about |= {"temperature": config.temperature, "part": part}
-        about |= {"metrics": metrics, "configuration": decisive(config)}
-        about |= {"description": DESCRIPTION.format(LONG[config.kind])}
+        metrics = {**self.open_loop(config.temperature), **drawn, "minutes": self.loop.minutes_taken}
+        about = {"kind": config.kind, "space": config.space, **self.made_for, "samples": config.samples}
+        about |= {"temperature": config.temperature, "part": part, "metrics": metrics}
+        about |= {"description": f"A {LONG[config.kind]} policy{DESCRIPTION}"}
         if part == 1:
             about["curve"] = {
                 f"{earlier:.0%}": read(self.part(name, earlier)).about["metrics"] for earlier in PARTS[:-1]
             }
-        tensors = {k: v for k, v in self.average.module.state_dict().items() if k != "updates"}
-        write(self.part(name, part), tensors, about)
+        config.write(self.part(name, part), self.average.weights, self.told, about, half=True)
         print(f"{name} at {part:.0%}: {metrics}")
 
     def part(self, name: str, part: float) -> Path:
@@ -199,19 +181,18 @@ def encoded(codec: Codec | None, chunks: Tensor) -> Tensor:
 
 
 def cached_features(path: Path, samples: Samples, vision: Checkpoint) -> dict[str, Tensor]:
-    """Every row plain, and mirrored and varied: features (2, N, F) float16 and chunks (2, N, 48, 10)."""
+    """Every row plain, and mirrored (if it can be) and varied: features (2, N, F) float16, chunks (2, N, 48, 10)."""
     key = f"{vision.name} {samples.key}"
     if path.exists():
         with safe_open(path, "pt") as file:
             if (file.metadata() or {}).get("key") == key:
                 return {name: file.get_tensor(name) for name in ("features", "chunks")}
-    see = Vision(**vision.about["architecture"]).eval().requires_grad_(False)
-    vision.fill(see)
+    see = Vision.of(vision)
     generator = torch.Generator().manual_seed(0)
     features, chunks = [], []
     for rows in track(np.array_split(np.arange(len(samples)), 1 + len(samples) // 256), "features"):
-        plain, mirrored = (samples.batch(rows, torch.full((len(rows),), flip)) for flip in (False, True))
-        variants = [plain, varied(mirrored, generator)]
+        plain, other = (samples.batch(rows, torch.full((len(rows),), f)) for f in (False, samples.facts.mirror))
+        variants = [plain, varied(samples.facts, other, generator)]
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             seen = [see(*batch[:3]) for batch in variants]
         features.append(torch.stack(seen).half())

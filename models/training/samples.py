@@ -1,5 +1,6 @@
 """Training samples from a data set: pictures, states and chunks in the tool's axes, with augmentation."""
 
+from dataclasses import replace
 from functools import cache as once
 from pathlib import Path
 from typing import NamedTuple
@@ -8,10 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.encoders.vision import CHUNK_MIRROR, SIZE, STATE_MIRROR, cropped, standing, state_vector
+from models.encoders.vision import (
+    CHUNK_MIRROR,
+    FORCE,
+    SIZE,
+    STATE_MIRROR,
+    TOUCH,
+    cropped,
+    standing,
+    state_vector,
+    touched,
+)
 from operators.messages import HORIZON, HZ
 from operators.motion.rotation import matrix_from_6d, sixd_from_matrix
 from recordings.dataset.cache import Cache, cache
+from recordings.dataset.facts import Facts
 from recordings.dataset.reader import Dataset
 
 FEATURES = (
@@ -19,51 +31,67 @@ FEATURES = (
     *("action_chunk", "tick", "label.ticks_left", "label.start", "label.end"),
 )
 HELD_OUT = 0.1  # part of the episodes, the last ones
-NEAR = 0.07  # m: an end of the stroke that is farther off may be out of sight
-FINISHED = 40  # ticks before the end of the expert's lift: the pen is leaving the board
-APPROACH = 2  # times a row counts on the way to the board: it is short, and where it ends all else begins
-STIFFNESS = 674.0  # N/m, of the pen's tip on the board
-SERVO_LAG, RECOVERY = 2.68, 16.0  # ticks: how late the arm is, and in which the expert's correction falls to 1 / e
-PRESSED = 0.4  # part of the samples in contact that are pressed harder or softer
-HARDEST = 4.0  # N more at most
-_FORCE, _TOUCH = 13, 14  # columns of a state
-STATE_NOISE = torch.tensor([0.03] * 3 + [0.01] * 6 + [0.05] * 4 + [0.02] + [0.0] * 2)  # 3 mm: places are not learned
+STATE_NOISE = torch.tensor([0.03] * 3 + [0.01] * 6 + [0.05] * 4 + [0.02] + [0.0] * 2)  # places are not to be learned
 
 
 class Batch(NamedTuple):
-    wrist: Tensor  # (B, 72, 72, 3) uint8, or float 0..255: `models.encoders.vision.cropped`
-    front: Tensor  # (B, 64, 72, 3)
+    wrist: Tensor  # (B, h, w, 3) uint8, or float 0..255: `models.encoders.vision.cropped`
+    front: Tensor
     state: Tensor  # (B, STATE)
     chunk: Tensor  # (B, 48, 10) relative to the measured pose
-    finished: Tensor  # (B,) 0 or 1: the pen has begun to leave the board for good
-    ends: Tensor  # (B, 2, 2) where the stroke begins and ends, xy in the tool's axes [m]; NaN: not to be asked
+    finished: Tensor  # (B,) 0 or 1: the task is done, what follows is the way off
+    ends: Tensor  # (B, 2, 2) where the path begins and ends, xy in the tool's axes [m]; NaN: not to be asked
+
+
+class Told(NamedTuple):
+    """What data sets say of their task."""
+
+    facts: Facts
+    tasks: list[str]  # names
+    text: str  # what is to be done, in words
+
+    @classmethod
+    def by(cls, *data: Path) -> "Told":
+        """What data sets say, which must have the same facts; the tasks' names may be different.
+
+        Raises:
+            ValueError: they have none or different ones.
+        """
+        found = [Facts.read(path) for path in data]
+        for path, facts in zip(data, found, strict=True):
+            if replace(facts, task=found[0].task) != found[0]:
+                raise ValueError(f"{path}: expected the facts of {data[0]} (meta/augment.json), got others")
+        texts = {text: None for path in data for episode in Dataset.open(path).episodes for text in episode.tasks}
+        return cls(found[0], sorted({facts.task for facts in found}), " ".join(texts))
 
 
 class Samples:
     """All rows of one or more data sets; of each the last episodes are held out."""
 
     def __init__(self, *data: Path):
+        self.told = Told.by(*data)
+        self.facts = facts = self.told.facts
         self._caches = [open_cache(path) for path in data]
         self._starts = np.cumsum([0, *(len(found) for found in self._caches)])
         self.key = " ".join(found.key for found in self._caches)
         lengths = np.concatenate([np.diff(found.starts) for found in self._caches])
         self.episode = np.repeat(np.arange(len(lengths)), lengths)  # (N,) that each row is of
-        self.states = np.concatenate([states(found) for found in self._caches])
+        self.states = np.concatenate([states(facts, found) for found in self._caches])
         self.chunks = np.concatenate([relative_chunks(found) for found in self._caches])
         left = np.concatenate([found["label.ticks_left"] for found in self._caches])
-        self.finished = (left < FINISHED).astype(np.float32)
+        self.finished = (left < facts.finished_ticks).astype(np.float32)
         self.ends = np.concatenate([ends(found) for found in self._caches])
-        approaching = (self.states[:, _TOUCH] == 0) & (self.finished == 0)
+        approaching = (self.states[:, TOUCH] == 0) & (self.finished == 0)
         self.ends[~approaching, 0] = np.nan
-        self.ends[np.linalg.norm(self.ends, axis=-1) > NEAR] = np.nan
+        self.ends[np.linalg.norm(self.ends, axis=-1) > facts.sight_m] = np.nan
         begun = np.concatenate([found["tick"] for found in self._caches]) > 0
-        self.states = np.where(begun[:, None], as_planned(self.states, self.chunks), self.states)
+        self.states = np.where(begun[:, None], as_planned(facts, self.states, self.chunks), self.states)
         splits = [start + held_out_from(found) for start, found in zip(self._starts, self._caches, strict=False)]
         held_out = [np.arange(split, end) for split, end in zip(splits, self._starts[1:], strict=True)]
         self.held_out = np.concatenate(held_out)
         trained = np.setdiff1d(np.arange(len(self)), self.held_out)
-        approach = trained[(self.states[trained, _TOUCH] == 0) & (self.finished[trained] == 0)]
-        self.trained = np.concatenate([trained, np.repeat(approach, APPROACH - 1)])
+        approach = trained[(self.states[trained, TOUCH] == 0) & (self.finished[trained] == 0)]
+        self.trained = np.concatenate([trained, np.repeat(approach, facts.approach - 1)])
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -83,29 +111,30 @@ class Samples:
     def _pictures(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What matters of the pictures of both cameras, uint8."""
         blank = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
-        wrist, front = (np.ascontiguousarray(picture) for picture in cropped(blank, blank))
+        wrist, front = (np.ascontiguousarray(picture) for picture in cropped(self.facts, blank, blank))
         for start, end, found in zip(self._starts, self._starts[1:], self._caches, strict=False):
             here = (rows >= start) & (rows < end)
             at = rows[here] - start
-            wrist[here], front[here] = cropped(found.pictures("wrist", at), found.pictures("front", at))
+            pictures = found.pictures("wrist", at), found.pictures("front", at)
+            wrist[here], front[here] = cropped(self.facts, *pictures)
         return wrist, front
 
 
-def varied(batch: Batch, generator: torch.Generator) -> Batch:
-    """The same in other light, with noise, and a part of it pressed harder or softer."""
+def varied(facts: Facts, batch: Batch, generator: torch.Generator) -> Batch:
+    """The same in other light, with noise, and a part of it pressed harder or softer where the tool presses."""
     wrist, front = (_lit(pictures, generator) for pictures in batch[:2])
-    state, chunk = _pressed(batch.state, batch.chunk, generator)
+    state, chunk = _pressed(facts, batch.state, batch.chunk, generator) if facts.press else (batch.state, batch.chunk)
     state = state + STATE_NOISE * torch.randn(state.shape, generator=generator)
     return batch._replace(wrist=wrist, front=front, state=state, chunk=chunk)
 
 
-def as_planned(state: np.ndarray, chunk: np.ndarray) -> np.ndarray:
+def as_planned(facts: Facts, state: np.ndarray, chunk: np.ndarray) -> np.ndarray:
     """States (N, STATE) in which a robot that stands in the middle of its task has the speed its plan passes with.
 
     So it is shown at run time, where the speed is that of the chunk it has used up; here it is that of the next.
     """
     velocity = (chunk[:, 1, :3] - chunk[:, 0, :3]) * HZ
-    return standing(state, velocity)
+    return standing(facts, state, velocity)
 
 
 @once
@@ -140,16 +169,17 @@ def relative_chunks(found: Cache) -> np.ndarray:
 
 
 def ends(found: Cache) -> np.ndarray:
-    """Where the stroke begins and ends, (N, 2, 2) float32: xy in the tool's axes [m]."""
+    """Where the path begins and ends, (N, 2, 2) float32: xy in the tool's axes [m]."""
     pose = found["observation.state"]
     both = np.stack([found["label.start"], found["label.end"]], 1) - pose[:, None, :3]
     return np.einsum("nij,nti->ntj", matrix_from_6d(pose[:, 3:]), both)[..., :2].astype(np.float32)
 
 
-def states(found: Cache) -> np.ndarray:
+def states(facts: Facts, found: Cache) -> np.ndarray:
     """(N, STATE) float32, see `models.encoders.vision.state_vector`."""
     pose, velocity, wrench = (found[f"observation.{name}"] for name in ("state", "velocity", "wrench"))
-    return state_vector(pose[:, :3], matrix_from_6d(pose[:, 3:]).astype(np.float32), velocity[:, :3], wrench[:, 2])
+    matrix = matrix_from_6d(pose[:, 3:]).astype(np.float32)
+    return state_vector(facts, pose[:, :3], matrix, velocity[:, :3], wrench[:, 2])
 
 
 def _lit(pictures: Tensor, generator: torch.Generator) -> Tensor:
@@ -162,21 +192,23 @@ def _lit(pictures: Tensor, generator: torch.Generator) -> Tensor:
     return lit.add_(noise[torch.randint(16, (n,), generator=generator)]).clamp_(0, 255)
 
 
-def _pressed(state: Tensor, chunk: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """As if the pen pressed with another force, where it touches: the expert has hardly ever pressed wrongly.
+def _pressed(facts: Facts, state: Tensor, chunk: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """As if the tool pressed with another force, where it touches: the expert has hardly ever pressed wrongly.
 
     The tip is a spring, so another force is another depth d of the arm. The expert's path is shifted by d along the
-    pen; what it corrects decays with RECOVERY, except for offsets below half a millimetre, which it lets be.
+    tool; what it corrects decays, except for small offsets, which it lets be.
     """
-    n = len(state)
-    force = 2 * (state[:, _FORCE] + 1)
-    chosen = (torch.rand(n, generator=generator) < PRESSED) & (force > 1.2)
-    more = torch.maximum(torch.rand(n, generator=generator) * (HARDEST + 1) - 1, 1.05 - force) * chosen
-    depth = (more / STIFFNESS)[:, None]  # m
-    believed = depth**2 / (depth**2 + 0.0005**2)
-    decay = torch.exp(-(torch.arange(HORIZON) + SERVO_LAG) / RECOVERY)
+    press, n = facts.press, len(state)
+    assert press is not None
+    force = facts.force_n * (state[:, FORCE] + 1)
+    chosen = (torch.rand(n, generator=generator) < press.share) & (force > press.contact_n)
+    drawn = torch.rand(n, generator=generator) * (press.harder_n + press.softer_n) - press.softer_n
+    more = torch.maximum(drawn, press.least_n - force) * chosen
+    depth = (more / press.stiffness_n_m)[:, None]  # m
+    believed = depth**2 / (depth**2 + press.trusted_m**2)
+    decay = torch.exp(-(torch.arange(HORIZON) + press.lag_ticks) / press.recovery_ticks)
     state, chunk = state.clone(), chunk.clone()
-    state[:, _FORCE] += more / 2
-    state[:, _TOUCH] = torch.where(chosen, ((force + more - 0.3) / 0.7).clamp(0, 1), state[:, _TOUCH])
+    state[:, FORCE] += more / facts.force_n
+    state[:, TOUCH] = torch.where(chosen, touched(facts, force + more), state[:, TOUCH])
     chunk[..., 2] -= depth * (1 - believed * decay)
     return state, chunk

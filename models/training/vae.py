@@ -3,68 +3,58 @@
 The weight of KL is ten times the published one: a code that is robust against noise is easier to predict.
 
 Chunks come from the data set; a tenth of its episodes is held out. A part of each batch is turned slowly and given a
-moving gripper, which the task never does, so that the codec keeps working where it does.
+moving gripper, whether the task has that or not, so that the codec keeps working where a chunk does.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.checkpoint import FOLDER, write
 from models.codecs import pca
 from models.codecs.vae import Vae
-from models.training.loop import Loop, decisive
-from models.training.samples import read_chunks
+from models.training.options import Options, one_of
+from models.training.samples import Told, read_chunks
 from operators.messages import HORIZON
 from operators.motion.rotation import matrix_from_6d, matrix_from_vector, sixd_from_matrix
 
 ROTATION_SCALE, GRIPPER_SCALE = 0.1, 0.5
 DESCRIPTION = """Packs 48 rows of a 60 Hz chunk, relative to its reference pose, into a latent of 12 rows and back.
-Trained on the expert's chunks of the writing task, recovery included. Metrics are distances on held-out episodes. It
-knows motions of this task: slow turns of some degrees and a moving gripper pass, large ones do not."""
+Trained on the expert's chunks, recovery included: {task}
+Metrics are distances on held-out episodes. It knows motions of this task: slow turns of some degrees and a moving
+gripper pass, large ones do not."""
+LINEAR = "A linear codec: chunks on their 120 main directions. A baseline for the VAE."
 TURNED = 0.15  # part of a batch
 
 
 @dataclass(frozen=True)
-class TrainVae:
+class TrainVae(Options):
     """Train the chunk VAE, or fit the PCA codec to the same chunks."""
 
-    data: tuple[Path, ...] = (Path("datasets/demos"),)
     kind: str = "vae"
     """vae or pca."""
     steps: int = 8000
-    batch: int = 128
-    rate: float = 1e-3
     kl: float = 1e-5
     architecture: dict[str, int] = field(default_factory=lambda: {"width": 48, "hidden": 192})
-    seed: int = 0
-    minutes: float = 10.0
-    """Of this piece; the next run goes on."""
-    threads: int = 2
-    out: Path = FOLDER
-    state: Path = Path("out/training")
 
-    def run(self) -> bool:
+    def check(self) -> None:
+        one_of("kind", self.kind, ("vae", "pca"))
+
+    def train(self) -> bool:
         """One piece -> whether the checkpoint is written."""
-        if self.kind not in ("vae", "pca"):
-            raise ValueError(f"expected a kind of vae or pca, got {self.kind}")
-        torch.set_num_threads(self.threads)
-        torch.manual_seed(self.seed)
         train, held_out = (torch.from_numpy(chunks) for chunks in read_chunks(*self.data))
         vae = Vae(**self.architecture)
         vae.shift.copy_(torch.cat([train[..., :3].mean((0, 1)), torch.tensor([1.0, 0, 0, 0, 1, 0, 0])]))
         xyz = train[..., :3].std((0, 1))
         vae.scale.copy_(torch.cat([xyz, torch.full((6,), ROTATION_SCALE), torch.tensor([GRIPPER_SCALE])]))
-        if self.kind == "pca":
-            both = torch.cat([train, turned(train, torch.Generator().manual_seed(self.seed))]).numpy()
-            about = {"tasks": ["write_board"], "chunks": len(train), "configuration": decisive(self)}
-            about["description"] = "A linear codec: chunks on their 120 main directions. A baseline for the VAE."
-            pca.fit(both, vae.shift.numpy(), vae.scale.numpy(), about, self.out)
-            return True
-        return self._train(vae, train, held_out)
+        if self.kind == "vae":
+            return self._train(vae, train, held_out)
+        both = torch.cat([train, turned(train, torch.Generator().manual_seed(self.seed))]).numpy()
+        tensors = pca.fit(both, vae.shift.numpy(), vae.scale.numpy())
+        about = {"kind": "pca", "description": LINEAR, "chunks": len(train)}
+        self.write(self.out / "pca", tensors, Told.by(*self.data), about, half=False)
+        return True
 
     def _train(self, vae: Vae, train: Tensor, held_out: Tensor) -> bool:
         optimiser = torch.optim.AdamW(vae.parameters(), self.rate, fused=True)
@@ -79,25 +69,13 @@ class TrainVae:
             kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum((1, 2)).mean()
             return ((rebuilt - clean) / vae.scale).abs().mean() + self.kl * kl
 
-        loop = Loop(
-            f"train {self.kind}",
-            self.steps,
-            self.state / f"{self.kind}.safetensors",
-            {"vae": vae},
-            optimiser,
-            step,
-            decisive(self),
-            self.seed,
-            self.minutes,
-        )
-        finished = loop.run()
-        if finished:
-            metrics = {**reconstruction(vae, held_out), "held_out": len(held_out)}
-            metrics["minutes"] = round(loop.seconds / 60, 1)
-            about = {"kind": self.kind, "tasks": ["write_board"], "architecture": self.architecture}
-            about |= {"metrics": metrics, "configuration": decisive(self), "description": DESCRIPTION}
-            write(self.out / self.kind, vae.state_dict(), about, half=False)
-        return finished
+        loop = self.loop("vae", {"vae": vae}, optimiser, step)
+        if not loop.run():
+            return False
+        metrics = {**reconstruction(vae, held_out), "held_out": len(held_out), "minutes": loop.minutes_taken}
+        about = {"kind": "vae", "description": DESCRIPTION, "architecture": self.architecture, "metrics": metrics}
+        self.write(self.out / "vae", vae.state_dict(), Told.by(*self.data), about, half=False)
+        return True
 
 
 def reconstruction(vae: Vae, chunks: Tensor) -> dict[str, float]:

@@ -1,42 +1,40 @@
 """Train the encoder all policies share (`rtr train-vision`): pictures and state -> the expert's next points.
 
-Labels: twelve points of the expert's chunk, every fourth row from row 3 on, in the tool's axes, and where the stroke
-begins and ends (smooth L1, scaled by POINT_SCALE); whether the expert has begun to lift the pen for good (logistic
-loss). Augmentation: mirroring, light, pixel noise, noise on the state, another force of the pen. A tenth of the
-episodes is held out.
+Labels: twelve points of the expert's chunk, every fourth row from row 3 on, in the tool's axes, and where the path
+begins and ends (smooth L1, scaled); whether the task is done and the expert on its way off (logistic loss).
+Augmentation: mirroring, light, pixel noise, noise on the state, another force of the tool, as far as the data set's
+facts allow. A tenth of the episodes is held out.
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.checkpoint import FOLDER, BadCheckpoint, read, write
+from models.checkpoint import BadCheckpoint, read
 from models.encoders.vision import Vision
 from models.samplers.diffusion import Average
-from models.training.loop import Loop, decisive
 from models.training.muon import muon
+from models.training.options import Options
 from models.training.samples import Batch, Samples, varied
 
 PLAIN = "encoder.near.1", "encoder.wrist.1", "encoder.front.1", "encoder.state.0", "head.out.3"  # first and last layers
-POINT_SCALE = 0.02  # m
 WEIGHTS = torch.tensor([1.2] * 7 + [0.72] * 5)  # of the points: those after row 27 are hardly ever played
 ENDS_WEIGHT, FINISHED_WEIGHT = 0.2, 0.1
 DESCRIPTION = """Encodes front and wrist picture and the measured state for all learned policies; frozen while they
 are trained. Metrics are distances of the regressed path over the next 0.8 s to the expert's, on held-out and on
-trained episodes. It knows the simulated cameras at these places and no others."""
+trained episodes: {task}
+It knows these cameras at these places and no others."""
 
 
 @dataclass(frozen=True)
-class TrainVision:
+class TrainVision(Options):
     """Train the picture encoder that every learned policy uses."""
 
-    data: tuple[Path, ...] = (Path("datasets/demos"),)
     steps: int = 5600
     batch: int = 256
     rate: float = 0.02
@@ -46,28 +44,22 @@ class TrainVision:
     width: int = 256
     begin: str = ""
     """A trained encoder to begin from, such as vision:1a2b3c4d: the one in `out`."""
-    seed: int = 0
-    minutes: float = 10.0
-    """Of this piece; the next run goes on."""
     bfloat16: bool = True
     """Compute in it: twice as fast on a processor that can, much slower on others."""
     threads: int = 2
     """Of the network; another one prepares the pictures."""
-    out: Path = FOLDER
-    state: Path = Path("out/training")
 
-    def run(self) -> bool:
+    def train(self) -> bool:
         """One piece -> whether the checkpoint is written."""
-        torch.set_num_threads(self.threads)
-        torch.manual_seed(self.seed)
         samples = Samples(*self.data)
-        vision = Vision(self.width)
+        facts, scale = samples.facts, samples.facts.point_m
+        vision = Vision(facts, self.width)
         if self.begin:
             first = read(self.out / "vision")
             if first.name != self.begin:
                 raise BadCheckpoint(f"{first.path}: expected {self.begin} to begin from, got {first.name}")
             first.fill(vision)
-        average = Average(vision, Vision(self.width))
+        average = Average(vision, Vision(facts, self.width))
         optimiser = muon(vision, self.rate, self.adam_rate, PLAIN)
 
         batches = Ahead(lambda number: drawn(samples, self.batch, self.seed, number))
@@ -77,39 +69,22 @@ class TrainVision:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
                 features = vision.encoder(*batch[:3])
             labels = vision.head(features.float())
-            path = functional.smooth_l1_loss(labels.points, points(batch.chunk), beta=0.05, reduction="none")
+            path = functional.smooth_l1_loss(labels.points, points(batch.chunk, scale), beta=0.05, reduction="none")
             path = (path.mean((0, 2)) * WEIGHTS).mean()
             asked = batch.ends.isfinite()
-            miss = functional.smooth_l1_loss(labels.ends[asked], batch.ends[asked] / POINT_SCALE, beta=0.05)
+            miss = functional.smooth_l1_loss(labels.ends[asked], batch.ends[asked] / scale, beta=0.05)
             lift = functional.binary_cross_entropy_with_logits(labels.finished, batch.finished)
             return path + ENDS_WEIGHT * miss.nan_to_num() + FINISHED_WEIGHT * lift
 
-        state = self.state / "vision.safetensors"
-        loop = Loop(
-            "train vision",
-            self.steps,
-            state,
-            {"vision": vision, "average": average.module},
-            optimiser,
-            step,
-            decisive(self),
-            self.seed,
-            self.minutes,
-            average.update,
-        )
+        modules = {"vision": vision, "average": average.module}
+        loop = self.loop("vision", modules, optimiser, step, after=average.update)
         finished = loop.run()
-        metrics = {**errors(samples, average.module), "minutes": round(loop.seconds / 60, 1)}
+        metrics = {**errors(samples, average.module), "minutes": loop.minutes_taken}
         print(metrics)
         if finished:
-            tensors = {k: v for k, v in average.module.state_dict().items() if k != "updates"}
-            about = {"kind": "vision", "tasks": ["write_board"], "architecture": {"width": self.width}}
-            about |= {
-                "description": DESCRIPTION,
-                "samples": len(samples),
-                "metrics": metrics,
-                "configuration": decisive(self),
-            }
-            write(self.out / "vision", tensors, about)
+            about = {"kind": "vision", "description": DESCRIPTION, "architecture": {"width": self.width}}
+            about |= {"facts": asdict(facts), "samples": len(samples), "metrics": metrics}
+            self.write(self.out / "vision", average.weights, samples.told, about, half=True)
         return finished
 
 
@@ -131,12 +106,13 @@ def drawn(samples: Samples, size: int, seed: int, number: int) -> Batch:
     """The batch of a step, which follows from seed and number alone."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
     rows = samples.trained[torch.randint(len(samples.trained), (size,), generator=generator).numpy()]
-    return varied(samples.batch(rows, torch.rand(size, generator=generator) < 0.5), generator)
+    flip = (torch.rand(size, generator=generator) < 0.5) & samples.facts.mirror
+    return varied(samples.facts, samples.batch(rows, flip), generator)
 
 
-def points(chunk: Tensor) -> Tensor:
-    """Chunks (B, 48, 10) -> every fourth position (B, 12, 3), scaled."""
-    return chunk[:, 3::4, :3] / POINT_SCALE
+def points(chunk: Tensor, scale: float) -> Tensor:
+    """Chunks (B, 48, 10) -> every fourth position (B, 12, 3), in units of `scale` [m]."""
+    return chunk[:, 3::4, :3] / scale
 
 
 def errors(samples: Samples, vision: Vision) -> dict[str, float]:
@@ -145,17 +121,17 @@ def errors(samples: Samples, vision: Vision) -> dict[str, float]:
     `_one_view` is without the mean over pictures and mirror images that policies get.
     """
     some = np.linspace(0, len(samples.trained) - 1, len(samples.held_out), dtype=int)
-    found = {}
+    found, scale = {}, samples.facts.point_m
     for name, rows in (("held_out", samples.held_out), ("trained", samples.trained[some])):
         both, one = [], []
         for part in np.array_split(rows, max(1, len(rows) // 256)):
             batch = samples.batch(part, torch.zeros(len(part), dtype=torch.bool))
-            true = points(batch.chunk)
+            true = points(batch.chunk, scale)
             with torch.inference_mode():
                 mean = vision(*batch[:3])[:, : true[0].numel()].view_as(true)
                 single = vision.head(vision.encoder(*batch[:3])).points
-            both.append(1e3 * POINT_SCALE * (mean - true).norm(dim=-1))
-            one.append(1e3 * POINT_SCALE * (single - true).norm(dim=-1))
+            both.append(1e3 * scale * (mean - true).norm(dim=-1))
+            one.append(1e3 * scale * (single - true).norm(dim=-1))
         distance = torch.cat(both)
         found[f"{name}_mm"] = round(float(distance.mean()), 3)
         found[f"{name}_last_mm"] = round(float(distance[:, -1].mean()), 3)

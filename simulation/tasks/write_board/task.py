@@ -13,6 +13,7 @@ import numpy as np
 from operators.messages import HORIZON, HZ
 from operators.motion.kinematics import inverse
 from operators.motion.rotation import matrix_from_vector, pose_matrix, sixd_from_matrix, vector_from_matrix
+from simulation.tasks.write_board.facts import FACTS
 from simulation.tasks.write_board.ink import Ink
 from simulation.tasks.write_board.reference import reference_path
 from simulation.tasks.write_board.score import Judge
@@ -55,7 +56,7 @@ class WriteBoard:
         "end": ("float32", 3),
         "ticks_left": ("int64", 1),
     }
-    FACTS: ClassVar[Mapping[str, Any]] = {}
+    FACTS: ClassVar[Mapping[str, Any]] = FACTS
 
     def __init__(self, seed: int, variant: str = "random", target: np.ndarray | None = None):
         rng = np.random.default_rng((seed, 0))

@@ -1,0 +1,32 @@
+"""What training needs to know of this task, its pen and its cameras; each is explained in recordings.dataset.facts."""
+
+FACTS = {
+    "task": "write_board",
+    "front": [28, 92, 12, 84],
+    "wrist": [12, 84, 12, 84],
+    "near": [17, 53, 18, 54],
+    "mirror": True,
+    "centre_m": [0.5, 0.0, 0.15],
+    "reach_m": 0.1,
+    "upright": [-1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+    "tilt": 0.3,
+    "speed_m_s": 0.05,
+    "standing_m_s": 0.003,
+    "force_n": 2.0,
+    "touch_n": [0.3, 1.0],
+    "point_m": 0.02,
+    "sight_m": 0.07,
+    "finished_ticks": 40,
+    "approach": 2,
+    "press": {
+        "stiffness_n_m": 674.0,
+        "lag_ticks": 2.68,
+        "recovery_ticks": 16.0,
+        "trusted_m": 0.0005,
+        "share": 0.4,
+        "contact_n": 1.2,
+        "least_n": 1.05,
+        "softer_n": 1.0,
+        "harder_n": 4.0,
+    },
+}
