@@ -9,8 +9,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from nodes._edges import number
 from recordings.drec.file import Writer, encode, pack_frame
+from recordings.drec.messages import number
 
 LIMIT = 256 << 20  # bytes that may wait for the disk; what comes on top is lost and counted
 
@@ -40,7 +40,7 @@ class Recording:
         if self.failed:
             return
         array, about = event["value"], event["metadata"]
-        self._count(topic, number(event))
+        self._count(topic, number(array, about))
         if self._compress:
             array, about = pack_frame(array, about)
         data = encode(node, output, array, about)
@@ -59,9 +59,9 @@ class Recording:
         kept, lost = sum(self.written.values()), sum(self.lost.values())
         return f"recorded {kept} messages of {len(self.written)} topics, {lost} lost, in {self.path}"
 
-    def _count(self, topic: str, seq: int) -> None:
+    def _count(self, topic: str, seq: int | None) -> None:
         """Notice gaps in the senders' own numbers, where they number."""
-        if seq >= 0:
+        if seq is not None:
             self.lost[topic] += max(0, seq - self._seq.get(topic, seq) - 1)
             self._seq[topic] = seq
 

@@ -43,8 +43,7 @@ class Prediction(NamedTuple):
 class Policy(Protocol):
     """Deterministic under (seed, episode, chunk_id). A class is made from the settings: `Class(config)`.
 
-    What some can do besides is in the protocols Guided and Sees. One of whose cameras moves with the arm
-    names it: `on_arm`.
+    What some can do besides is in the protocols Guided, Sees and Mounted.
     """
 
     cameras: tuple[str, ...]  # frames it needs
@@ -72,6 +71,13 @@ class Sees(Policy, Protocol):
     def features(self, proprio: Proprio, frames: Mapping[str, Frame]) -> np.ndarray:
         """What it sees in them, (F,) float32."""
         ...
+
+
+@runtime_checkable
+class Mounted(Policy, Protocol):
+    """Looks through a camera that moves with the arm."""
+
+    on_arm: str  # which of its cameras
 
 
 def in_content_time(observation: Observation, draft: Rows) -> tuple[Observation, float]:
@@ -138,7 +144,7 @@ def state_in_frames(recent: Sequence[Proprio], frames: Mapping[str, Frame], on_a
 
 def camera_on_arm(policy: Policy) -> str:
     """The camera of a policy that moves with the arm; empty where it names none."""
-    return getattr(policy, "on_arm", "")
+    return policy.on_arm if isinstance(policy, Mounted) else ""
 
 
 def observe(

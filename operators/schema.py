@@ -26,7 +26,7 @@ Actions = Annotated[np.ndarray, _rows]  # (n, 10) float32
 Integers = Annotated[np.ndarray, pa.list_(_integer)]
 Reals = Annotated[np.ndarray, pa.list_(_real)]
 Texts = Annotated[list, pa.list_(_text)]
-Points2 = Annotated[np.ndarray, pa.list_(pa.list_(pa.float32(), 2))]  # (n, 2) m, in the board plane
+Points2 = Annotated[np.ndarray, pa.list_(pa.list_(pa.float32(), 2))]  # (n, 2) m, on the surface of the work piece
 
 M = TypeVar("M", bound=tuple)
 

@@ -1,7 +1,7 @@
 """Run traces: an EpisodeLog as four Parquet files (five where the plan was recorded), bit by bit.
 
 `<name>_cycles` one row a cycle, `<name>_plan` one row a tick, `<name>_chunks` one row a chunk, `<name>_proprio` one
-row a measurement, `<name>_task` a single row with meta, score, target, ink and faults. Columns are named and typed
+row a measurement, `<name>_task` a single row with meta, score, goal, marks and faults. Columns are named and typed
 as the fields of operators.measure.log; rows of a chunk are its first tick and a list of actions.
 """
 

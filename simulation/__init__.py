@@ -1,1 +1,1 @@
-"""The MuJoCo world: a UR5e that writes on a board. Scene, expert and score of a task, physics, cameras."""
+"""The MuJoCo world: physics and cameras around a UR5e, and the tasks it has."""

@@ -32,7 +32,8 @@ class Check:
         config = parse({**resolved(graph.get("env") or {}, os.environ), **os.environ})
         if config.policy == "replay" and not Path(f"{config.replay}_task.parquet").is_file():
             raise ValueError(f"REPLAY: expected a trace such as out/trace/episode_0, got {config.replay!r}")
-        if any(node["id"] == "robot" for node in graph["nodes"]):
+        simulated = config.robot == Settings().robot and any(node["id"] == "robot" for node in graph["nodes"])
+        if simulated:  # any other robot may do what no simulation here knows
             make_task(config.task, config.seed, config.variant)
         check_policy(graph, checked(config))
 

@@ -23,7 +23,7 @@ from recordings.dataset.reader import Dataset, Feature, feature
 from recordings.dataset.writer import Prepared, Writer, prepare
 from simulation.arm import World, cameras
 from simulation.renderer import Renderer
-from simulation.tasks import make_task, named, task_class, taught
+from simulation.tasks import choice, make_task, named, task_class, taught
 from studies.disturbed import Disturbances, Disturbed
 from studies.driven import Driven
 from studies.lockstep import Lockstep
@@ -58,7 +58,7 @@ class Collect:
     pause: float = 0.12
     """Share before which the robot stands a while, as in sync mode."""
     ticks: int = 100_000
-    """Only so many of each episode: 120 are the way to the board and the first marks, which are little of a whole."""
+    """Only so many of each episode: the first 120 or so are the way to the work piece, which is little of a whole."""
     workers: int = os.cpu_count() or 1
 
     def run(self) -> None:
@@ -118,7 +118,7 @@ def record(job: Job) -> Prepared:
             job.seed, _driven(options.policy, options.task, options.variant, options.render), every, options.image
         )
     played.play(options.ticks)
-    about = {"seed": job.seed, "task": named(options.task), "variant": options.variant, **played.result()}
+    about = {"seed": job.seed, "task": named(options.task), "variant": _variant(options), **played.result()}
     notes, text = played.notes, task_class(options.task).TEXTS[0]
     rows, frames = notes.rows(), notes.frames()
     return prepare(job.staging, features(options), options.fps, rows, frames, text, about)
@@ -142,11 +142,16 @@ def _check(options: Collect) -> None:
         raise ValueError(f"--policy: expected expert or a policy that goes by pictures, got {options.policy}")
 
 
+def _variant(options: Collect) -> str:
+    return choice("VARIANT", options.variant, task_class(options.task).VARIANTS)
+
+
 def _same_settings(options: Collect) -> None:
     """Refuse to mix episodes collected with different settings."""
     path = options.out / "meta" / "collect.json"
     decisive = ("task", "variant", "policy", "fps", "image", "render", "recovery", "drift", "pause", "ticks")
     mine = {name: value for name, value in asdict(options).items() if name in decisive}
+    mine |= {"task": named(options.task), "variant": _variant(options)}
     if not path.exists():
         path.write_text(json.dumps(mine, indent=1))
     theirs = {"policy": "expert"} | json.loads(path.read_text())

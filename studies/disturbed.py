@@ -12,7 +12,7 @@ from simulation.tasks import Taught
 from studies.notes import Notes
 
 REPLAN = 24  # ticks between two chunks of the expert
-REST = HZ // 2  # ticks recorded after the lift
+REST = HZ // 2  # ticks recorded after the expert's end
 HOLD = 15  # cycles of a pause
 SHORTEST_PUSH = 0.001  # m, along the surface
 PRESS = 0.0005  # m, along the normal
@@ -54,7 +54,7 @@ class Disturbed:
         self._disturbed = -1  # tick of the last disturbance
 
     def play(self, most: int) -> None:
-        """From the start to REST ticks after the expert's lift, or `most` ticks of it."""
+        """From the start to REST ticks after the expert's end, or `most` ticks of it."""
         for tick in range(min(self._task.duration_ticks + REST, most)):
             if tick % REPLAN == 0:
                 if tick and self._rng.random() < self._shares.pause:

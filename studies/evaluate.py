@@ -48,7 +48,7 @@ class Evaluate:
     variant: str = ""
     """One of the task's own; empty: its first."""
     sight: Literal["true", "black", "other_episode", "other_target"] = "true"
-    """What the policy's pictures show; other_target: another stroke is painted, and judged."""
+    """What the policy's pictures show; other_target: another goal is painted, and judged."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Write the metrics here: per name mean, 95 % interval, n."""
     trace: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None

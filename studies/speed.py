@@ -1,4 +1,4 @@
-"""`rtr speed`: speed over time of several ways to join chunks on one stroke, each beside the expert's."""
+"""`rtr speed`: speed over time of several ways to join chunks in one episode, each beside the expert's."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class Speed:
-    """Draw the commanded speed of several methods on one stroke, in lockstep, each beside the expert's."""
+    """Draw the commanded speed of several methods in one episode, in lockstep, each beside the expert's."""
 
     policy: str = "dp_latent60"
     methods: str = "naive,rtr_paper,rtr_fade_phase"

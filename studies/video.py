@@ -21,7 +21,7 @@ EVERY = 2  # cycles a picture
 END_S = 1.5  # for which the last picture stays
 WIDTH, HEIGHT = 320, 240
 CAPTION = 36  # pixels
-INK = (40, 25, 25)  # BGR
+TEXT = (40, 25, 25)  # BGR
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def captioned(picture: np.ndarray, first: str, second: str) -> np.ndarray:
     """A picture (h, w, 3) with two lines of text above it, (h + CAPTION, w, 3)."""
     band = np.full((CAPTION, picture.shape[1], 3), 255, np.uint8)
     for text, y in ((first, 14), (second, 29)):
-        cv2.putText(band, text, (6, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+        cv2.putText(band, text, (6, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, TEXT, 1, cv2.LINE_AA)
     return np.vstack([band, picture])
 
 

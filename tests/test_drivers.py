@@ -43,6 +43,9 @@ def test_a_process_ends_in_one_sentence_without_its_driver(monkeypatch, capsys):
     node = replay_node([], node_config={"outputs": ["frame_side"]})
     with pytest.raises(SystemExit, match=r"^CAMERA_SIDE: expected one of .*sim.*, got 'nothing'$"):
         camera.run(node, Settings(), {"CAMERA_SIDE": "nothing"})
+    monkeypatch.setenv("VARIANT", "nothing")
+    with pytest.raises(SystemExit, match=r"^ROBOT=sim: VARIANT: expected one of random, lasa, got 'nothing'$"):
+        robot.main()
     monkeypatch.setenv("ROBOT", "nothing")
     with pytest.raises(SystemExit, match=r"^ROBOT: expected one of .*sim.*, got 'nothing'$"):
         robot.main()

@@ -9,7 +9,7 @@ from operators.messages import HZ, Episode
 from operators.robot_model import RobotModel
 from operators.settings import Settings
 from simulation.arm import World
-from simulation.tasks import make_task, task_class
+from simulation.tasks import make_task
 
 SCORE_EVERY = 6  # cycles: 10 Hz
 
@@ -18,7 +18,7 @@ class SimulatedRobot:
     """Physics that move on by one tick each time a target is set."""
 
     def __init__(self, config: Settings, model: RobotModel, which: str) -> None:
-        task_class(config.task)  # a wrong one ends the run before it begins
+        make_task(config.task, config.seed, config.variant)  # a wrong one ends the run before it begins
         self._world = World()
 
     def episode(self, start: Episode) -> None:

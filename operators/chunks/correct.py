@@ -22,7 +22,7 @@ class Sight(NamedTuple):
 
     moved: np.ndarray  # (..., 3) m, of the TCP since the picture, in the tool's axes then
     velocity: np.ndarray  # (..., 3) m/s
-    force: np.ndarray  # (...,) N, along the pen
+    force: np.ndarray  # (...,) N, along the tool
     base: np.ndarray  # (..., 3) m, from the TCP to the action that is due
     slope: np.ndarray  # (..., 3) m, from that action to the next
     age: np.ndarray  # (...,) ticks since the chunk's observation

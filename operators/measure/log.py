@@ -128,7 +128,7 @@ class EpisodeLog:
     proprio: Measurements = field(default_factory=not_measured)
     score: dict[str, float] = field(default_factory=dict)  # the task's own judgement; `success` is 0 or 1
     goal: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the plane of the task
-    marks: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the order written
+    marks: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))  # (n, 2) m, in the order left
     begins: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # indices into marks: set down anew
     reference_rotation: np.ndarray | None = None  # (3,) rotation vector the tool should keep
     reference: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # (n, 3) m, base frame, as the expert moves

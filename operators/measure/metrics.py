@@ -124,8 +124,7 @@ def distance_mm(points: np.ndarray, polyline: np.ndarray) -> np.ndarray:
 def _task_metrics(log: EpisodeLog) -> dict[str, float]:
     cycles = active(log)
     finished = log.meta.get("done_cycle") is not None or log.score.get("done", log.score.get("success", 0.0)) > 0
-    written = bool(len(log.marks) and len(log.goal))
-    distance = distance_mm(log.marks, log.goal) if written else np.zeros(0)
+    distance = distance_mm(log.marks, log.goal) if len(log.marks) and len(log.goal) else np.zeros(0)
     return {
         "success": log.score.get("success", np.nan),
         "completion_s": _duration_s(cycles) if finished else np.nan,

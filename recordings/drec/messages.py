@@ -1,9 +1,10 @@
 """A recording message by message: as it was sent, and unpacked with the columns of today."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from operators.frame import Frame, read_frame
 from operators.messages import TOPICS
@@ -31,13 +32,12 @@ class Entry(NamedTuple):
     def episode(self) -> int | None:
         """The episode that the message tells in its metadata or second column."""
         said = self.content.metadata.get("episode")
-        return said if isinstance(said, int) else self._column(1, "episode")
+        return said if isinstance(said, int) else _column(self.content.array, 1, "episode")
 
     @property
     def seq(self) -> int | None:
         """The sender's number of the message."""
-        said = self.content.metadata.get("seq", self._column(0, "seq"))
-        return int(said) if isinstance(said, int | np.integer) else None
+        return number(self.content.array, self.content.metadata)
 
     def unpack(self) -> Any:
         """The message with the columns of today, or the frame; None for what this project does not send.
@@ -67,13 +67,14 @@ class Entry(NamedTuple):
         except BadMessage as error:
             raise self._damage(error) from None
 
-    def _column(self, place: int, name: str) -> Any:
-        array = self.content.array
-        there = getattr(array.type, "num_fields", 0) > place and array.type.field(place).name == name
-        return array.field(place)[0].as_py() if there and len(array) == 1 else None
-
     def _damage(self, error: BadMessage) -> Damage:
         return Damage(self.recording, self.record.position, f"{self.record.topic}: {error}")
+
+
+def number(array: pa.Array, metadata: Mapping[str, Any]) -> int | None:
+    """The sender's number of a message: in its metadata, or its first column."""
+    said = metadata.get("seq", _column(array, 0, "seq"))
+    return int(said) if isinstance(said, int | np.integer) else None
 
 
 def entry(reader: Reader, record: Record) -> Entry | None:
@@ -93,3 +94,8 @@ def messages(reader: Reader, outputs: Collection[str] = (), since: int | None = 
     for record in reader if since is None else reader.since(since):
         if (not outputs or record.output in outputs) and (found := entry(reader, record)):
             yield found
+
+
+def _column(array: pa.Array, place: int, name: str) -> Any:
+    there = getattr(array.type, "num_fields", 0) > place and array.type.field(place).name == name
+    return array.field(place)[0].as_py() if there and len(array) == 1 else None

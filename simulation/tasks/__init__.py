@@ -70,19 +70,28 @@ class Painter(Protocol):
         ...
 
 
+class Unpainted:
+    """Paints nothing."""
+
+    texture = -1
+
+    def paint(self, scene: Scene) -> bool:
+        return False
+
+
 class Task(Protocol):
     """One episode of a task; everything that is random follows from its seed.
 
-    Made by `Class(seed, variant)`, which raises ValueError for a variant it has not. MuJoCo is not to be imported with
-    the class: most processes that need a task draw and simulate nothing.
+    Made by `Class(seed, variant)`. MuJoCo is not to be imported with the class: most processes that need a task draw
+    and simulate nothing. A class that names this protocol, or `Taught`, as its base has their defaults.
     """
 
     SCENE: ClassVar[Path]  # MJCF that includes ur5e.xml, which includes the tool.xml beside it; piece: mocap body 0
     TCP: ClassVar[np.ndarray]  # (4, 4) flange -> tool centre point
     VARIANTS: ClassVar[tuple[str, ...]]  # the first is the default
     TEXTS: ClassVar[tuple[str, ...]]  # how one would ask for it; the first is the default
-    LABELS: ClassVar[Mapping[str, tuple[str, int]]]  # what `labels` tells -> type and how many numbers
-    FACTS: ClassVar[Mapping[str, Any]]  # what training may need to know to vary its data (recordings.dataset.facts)
+    LABELS: ClassVar[Mapping[str, tuple[str, int]]] = {}  # what `labels` tells -> type and how many numbers
+    FACTS: ClassVar[Mapping[str, Any]] = {}  # what training needs to know to vary its data (recordings.dataset.facts)
 
     seed: int
     variant: str
@@ -92,7 +101,9 @@ class Task(Protocol):
     goal: np.ndarray  # (n, 2) float32, what is to be done, in the piece's surface coordinates [m]
 
     @staticmethod
-    def painter(model: "mujoco.MjModel") -> Painter: ...
+    def painter(model: "mujoco.MjModel") -> Painter:
+        """Who shows goal and marks; nobody, where the scene shows by itself what is to be done."""
+        return Unpainted()
 
     def marks(self) -> Marks:
         """A clean work piece."""
@@ -110,20 +121,9 @@ class Task(Protocol):
 class Taught(Task, Protocol):
     """A task with a scripted expert. Its time is the tick: an undisturbed expert is at `reference_path[tick]`."""
 
-    @property
-    def duration_ticks(self) -> int:
-        """From the first motion to the end of the last."""
-        ...
-
-    @property
-    def reference_path(self) -> np.ndarray:
-        """(duration_ticks + 1, 3) m, base frame."""
-        ...
-
-    @property
-    def reference_rotation(self) -> np.ndarray:
-        """(3,) rotation vector that the tool keeps."""
-        ...
+    duration_ticks: int  # from the first motion to the end of the last
+    reference_path: np.ndarray  # (duration_ticks + 1, 3) m, base frame
+    reference_rotation: np.ndarray  # (3,) rotation vector that the tool keeps
 
     def expert_chunk(self, tick: float, tcp_pose: np.ndarray, wrench: np.ndarray, horizon: int = HORIZON) -> np.ndarray:
         """What the expert would do from here: actions (horizon, 10) float32, base frame, row i due at `tick + i`."""
@@ -147,7 +147,7 @@ class Taught(Task, Protocol):
 
     def labels(self, phase: float) -> dict[str, np.ndarray]:
         """What only a simulation knows of a row of a data set: name -> numbers, as LABELS says."""
-        ...
+        return {}
 
 
 def named(name: str) -> str:

@@ -17,7 +17,7 @@ REACH = 0.115  # m, strokes stay inside +-REACH; the board's half width is 0.15
 CLEARANCE = 0.008  # m, strands this close must cross steeply: parallel ones could not be told apart under the pen
 
 
-class MissingTargets(RuntimeError):
+class MissingTargets(ValueError):
     """The strokes asked for need a package that is not installed."""
 
 

@@ -43,6 +43,9 @@ class WriteBoard:
         piece_pose: (6,) of the board frame in the base frame.
         home_pose: (6,) TCP at the start, 30 to 60 mm off the surface and within 20 mm of the stroke's start, sideways.
         home_q: (6,) joint angles for it [rad].
+        duration_ticks: from the first motion to the end of the expert's lift.
+        reference_path: where an undisturbed expert commands the TCP, one a tick, (duration_ticks + 1, 3) m, base frame.
+        reference_rotation: rotation vector (3,) of the tool while writing: z into the board, x towards the robot.
     """
 
     SCENE: ClassVar[Path] = Path(__file__).with_name("scene.xml")
@@ -68,18 +71,11 @@ class WriteBoard:
         depth = FORCE * (1 / CONTACT_STIFFNESS + 1 / ARM_STIFFNESS)
         self._path = reference_path(self._home(rng), self.goal, depth)  # (duration + 1, 3) board frame
         self._landed = int(np.argmax(self._path[:, 2] <= self._path[:, 2].min() + 1e-4))  # ticks until it presses
+        self.duration_ticks = len(self._path) - 1
+        self.reference_path = self.to_base(self._path)
+        self.reference_rotation = vector_from_matrix(self._rotation)
         self.home_pose = np.concatenate([self.to_base(self._path[0]), self.reference_rotation])
         self.home_q = inverse(pose_matrix(self.home_pose), _HOME_GUESS, self.TCP, iterations=100)
-
-    @property
-    def reference_rotation(self) -> np.ndarray:
-        """Rotation vector (3,) of the tool while writing: z into the board, x towards the robot."""
-        return vector_from_matrix(self._rotation)
-
-    @property
-    def duration_ticks(self) -> int:
-        """Ticks from the first motion to the end of the expert's lift."""
-        return len(self._path) - 1
 
     @property
     def expert_s(self) -> float:
@@ -122,11 +118,6 @@ class WriteBoard:
         ends = self.to_base(np.column_stack([self.goal[[0, -1]], np.zeros(2)]))
         left = max(round(self.duration_ticks - phase), 0)
         return {"board_pose": self.piece_pose, "start": ends[0], "end": ends[1], "ticks_left": np.array(left)}
-
-    @property
-    def reference_path(self) -> np.ndarray:
-        """Where an undisturbed expert commands the TCP, one a tick, (duration + 1, 3) m, base frame."""
-        return self.to_base(self._path)
 
     def expert_chunk(self, tick: float, tcp_pose: np.ndarray, wrench: np.ndarray, horizon: int = HORIZON) -> np.ndarray:
         """What the expert would do from here: actions (horizon, 10) float32, base frame, row i due at `tick + i`.
