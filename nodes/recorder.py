@@ -8,6 +8,7 @@ from dora import Node
 from nodes._edges import sources
 from nodes._recording import Recording
 from nodes._wire import ROOT, Wire, settings
+from operators.actors.journal import SHOWN
 from operators.frame import Frame
 from operators.messages import TOPICS, Episode, Fault
 from operators.settings import Settings
@@ -35,7 +36,9 @@ def run(node: Node, config: Settings) -> str:
         print(line, flush=True)
         wire.fault("not recorded", line)
 
-    graph = json.dumps(node.dataflow_descriptor(), default=str)  # JSON is YAML
+    about = node.dataflow_descriptor()
+    told = {name.upper(): str(getattr(config, name)) for name in SHOWN}  # a graph lists few of its variables
+    graph = json.dumps({**about, "env": told | (about.get("env") or {})}, default=str)  # JSON is YAML
     recording = Recording(ROOT / config.record, graph, config.record_frames == "zstd", tell)
     while (event := node.next(1.0)) is not None and event["type"] != "STOP":
         if event["type"] == "INPUT" and event["id"] in wired:

@@ -87,11 +87,15 @@ def test_recorder_is_gone_at_once_without_record():
 def test_recorder_keeps_bad_messages_too_and_counts_what_is_missing(tmp_path, capsys):
     path, wired = tmp_path / "x.drec", {"proprio": {"source": "robot/proprio", "queue_size": 1}}
     events = [*inputs()[1:2], *inputs()[3:], ("proprio", pa.array(["nonsense"]))]
-    node = replay_node(events, node_config={"inputs": wired}, dataflow_descriptor={"nodes": [{"id": "robot"}]})
+    node = replay_node(
+        events, node_config={"inputs": wired}, dataflow_descriptor={"nodes": [{"id": "robot"}], "env": {"JOIN": "fade"}}
+    )
     assert recorder.run(node, Settings(record=str(path))) == ""
     assert len(content(path)[0]) == 3 and "recorded 3 messages of 1 topics, 1 lost" in capsys.readouterr().out
     with Reader(path) as reader:
-        assert json.loads(reader.header.descriptor) == {"nodes": [{"id": "robot"}]}
+        told = json.loads(reader.header.descriptor)
+        assert told["nodes"] == [{"id": "robot"}]
+        assert told["env"] | {"JOIN": "fade", "ALIGN": "tick"} == told["env"]  # also what the graph does not list
 
 
 def test_recorder_tells_once_that_it_cannot_write(tmp_path):
