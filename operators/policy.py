@@ -74,7 +74,7 @@ class Sees(Policy, Protocol):
 
 
 @runtime_checkable
-class Mounted(Policy, Protocol):
+class Mounted(Protocol):
     """Looks through a camera that moves with the arm."""
 
     on_arm: str  # which of its cameras

@@ -23,7 +23,7 @@ def draw(logs: Mapping[str, EpisodeLog], told: str, to: Path) -> None:
     panels = figure.subplots(len(logs), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axis, (title, log) in zip(panels, logs.items(), strict=True):
         _panel(axis, title, log)
-    panels[0].legend(loc="upper right", ncols=3)
+    panels[-1].legend(loc="upper right", ncols=3)  # the steadiest last: there is room
     panels[-1].set_xlabel(f"s   ({told})")
     write(figure, to)
 

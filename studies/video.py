@@ -18,6 +18,7 @@ from studies.lockstep import Lockstep
 
 NAMES = {"sync": "sync", "async_naive": "async, naive", "async_rtr": "async, reuse-then-refine"}
 EVERY = 2  # cycles a picture
+THINNED, QUALITY = 3, 60  # of a page: every so many pictures, and how well they are kept, of 100
 END_S = 1.5  # for which the last picture stays
 WIDTH, HEIGHT = 320, 240
 CAPTION = 36  # pixels
@@ -26,7 +27,10 @@ TEXT = (40, 25, 25)  # BGR
 
 @dataclass(frozen=True)
 class Video:
-    """Film sync, async naive and async RTR side by side (VP8 in .webm). Other settings come from the environment."""
+    """Film sync, async naive and async RTR side by side, as video (.webm) or for a page (.webp).
+
+    Other settings come from the environment.
+    """
 
     out: Path = Path("out/modes.webm")
     policy: str = "dp_latent60"
@@ -40,8 +44,8 @@ class Video:
         unknown = set(self.modes) - NAMES.keys()
         if unknown or not self.modes:
             raise ValueError(f"--modes: expected some of {', '.join(NAMES)}, got {', '.join(self.modes) or 'none'}")
-        if self.out.suffix != ".webm":
-            raise ValueError(f"--out: expected a file .webm, got {self.out}")
+        if self.out.suffix not in (".webm", ".webp"):
+            raise ValueError(f"--out: expected a file .webm or .webp, got {self.out}")
         delay_cycles(self.delay, 0, 0, 0)
         environ = {**os.environ, "POLICY": self.policy, "VARIANT": self.variant}
         configs = {mode: graph_settings(mode, environ) for mode in self.modes}
@@ -113,9 +117,17 @@ def write(path: Path, films: list[list[np.ndarray]]) -> None:
     longest = max(len(pictures) for pictures in films) + round(END_S * HZ / EVERY)
     height, width, _ = films[0][0].shape
     size = width * len(films), height
+    rows = (np.hstack([pictures[min(i, len(pictures) - 1)] for pictures in films]) for i in range(longest))
+    if path.suffix == ".webp":
+        animation = cv2.Animation()
+        animation.frames = [row for i, row in enumerate(rows) if i % THINNED == 0]
+        animation.durations = [round(1e3 * THINNED * EVERY / HZ)] * len(animation.frames)
+        if not cv2.imwriteanimation(str(path), animation, [cv2.IMWRITE_WEBP_QUALITY, QUALITY]):
+            raise OSError(f"{path}: expected a file that can be written")
+        return
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), HZ / EVERY, size)
     if not writer.isOpened():
         raise OSError(f"{path}: expected a file that can be written")
-    for i in range(longest):
-        writer.write(np.hstack([pictures[min(i, len(pictures) - 1)] for pictures in films]))
+    for row in rows:
+        writer.write(row)
     writer.release()

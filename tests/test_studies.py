@@ -69,6 +69,9 @@ def test_a_film_shows_the_modes_side_by_side(tmp_path, monkeypatch):
     film = cv2.VideoCapture(str(out))
     whole, picture = film.read()
     assert whole and picture.shape[1] == 640 and film.get(cv2.CAP_PROP_FRAME_COUNT) >= 30
+    Video(out.with_suffix(".webp"), policy="expert", modes=("async_naive",), seed=SEED).run()
+    whole, page = cv2.imreadanimation(str(out.with_suffix(".webp")))
+    assert whole and len(page.frames) >= 10 and page.frames[0].shape[1] == 320
     assert Video().modes == ("sync", "async_naive", "async_rtr")
     with pytest.raises(ValueError, match="expected some of sync, async_naive, async_rtr, got async_rtc"):
         Video(out, modes=("async_rtc",)).run()
