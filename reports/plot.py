@@ -62,7 +62,7 @@ def _curves(
             axes.plot(time, wanted[:, i], color=COLOURS[i], linewidth=0.8, linestyle="--", alpha=0.6)
         axes.plot(time, values[:, i], color=COLOURS[i], linewidth=1.2, label=name)
     axes.set(ylabel=unit)
-    axes.legend(loc="upper right", ncols=3)
+    axes.legend(loc="best", ncols=3)
 
 
 def _continued(vectors: np.ndarray) -> np.ndarray:
