@@ -38,10 +38,17 @@ class Check:
         check_policy(graph, checked(config))
 
 
-def graph_settings(mode: str, environ: Mapping[str, str]) -> Settings:
-    """Settings as the graph of a mode has them: its own defaults, where the environment says nothing."""
-    graph = yaml.safe_load((GRAPHS / f"{mode}.yml").read_text())
-    return checked(parse({**resolved(graph["env"], environ), **environ}))
+def graph_settings(graph: Path, environ: Mapping[str, str]) -> Settings:
+    """Settings as a graph has them: its own defaults, where the environment says nothing.
+
+    Raises:
+        ValueError: there is no such graph.
+    """
+    if not graph.is_file():
+        there = ", ".join(sorted(path.stem for path in GRAPHS.glob("*.yml")))
+        raise ValueError(f"expected a graph: {there}, or the path of one of your own, got {graph}")
+    described = yaml.safe_load(graph.read_text())
+    return checked(parse({**resolved(described.get("env") or {}, environ), **environ}))
 
 
 def checked(config: Settings) -> Settings:
