@@ -117,9 +117,3 @@ def test_the_policy_never_hears_of_the_scene():
     for graph in GRAPHS:
         sources = {source for node, _, source in edges(graph.name) if node == "policy"}
         assert not sources & {"robot/scene", "robot/score"}
-
-
-def test_the_readme_holds_the_table_of_variables():
-    from operators.settings import table
-
-    assert table() in Path("README.md").read_text()
