@@ -45,7 +45,7 @@ class Say(NamedTuple):
 
 
 class NodeFailed(NamedTuple):
-    """A process of the dataflow has failed; comes through the port `node_failed`, to actors that name it."""
+    """A process of the dataflow has failed; comes through the port `node_failed`, to those who hear its outputs."""
 
     node: str
 

@@ -120,12 +120,6 @@ def test_the_policy_never_hears_of_the_scene():
         assert not sources & {"robot/scene", "robot/score"}
 
 
-def test_the_readme_holds_the_table_of_variables():
-    from operators.settings import table
-
-    assert table() in Path("README.md").read_text()
-
-
 def test_the_mode_of_a_graph_is_read_from_its_edges():
     said = {graph.stem: mode(load(graph.name)) for graph in GRAPHS}
     assert {name: said[name] for name in ("sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2")} == {

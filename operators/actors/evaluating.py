@@ -34,7 +34,6 @@ class Evaluating:
         },
         "*_stats": Stats,
         "*_fault": Fault,
-        "node_failed": NodeFailed,
     }
 
     def __init__(
