@@ -7,7 +7,6 @@ from dora import Node
 
 from nodes._recording import Recording
 from nodes._wire import ROOT, Wire, settings
-from operators.actors.journal import SHOWN
 from operators.frame import Frame
 from operators.messages import TOPICS, Episode, Fault
 from operators.settings import Settings
@@ -37,8 +36,8 @@ def run(node: Node, config: Settings) -> str:
         wire.fault("not recorded", line)
 
     about = node.dataflow_descriptor()
-    told = {name.upper(): str(getattr(config, name)) for name in SHOWN}  # a graph lists few of its variables
-    graph = json.dumps({**about, "env": told | (about.get("env") or {})}, default=str)  # JSON is YAML
+    told = {name.upper(): str(value) for name, value in vars(config).items()}  # a graph lists few of its variables
+    graph = json.dumps({**about, "env": (about.get("env") or {}) | told}, default=str)  # JSON is YAML
     recording = Recording(ROOT / config.record, graph, config.record_frames == "zstd", tell)
     while (event := node.next(1.0)) is not None and event["type"] != "STOP":
         if event["type"] == "INPUT" and event["id"] in wired:

@@ -93,6 +93,7 @@ class Chunk(NamedTuple):
     frames: Integers  # the number of each of these frames
     exposed_ns: Integer = -1  # when what it answers to was measured; -1 where a recording does not tell
     begun_ns: Integer = -1  # start of inference, frames in hand; likewise
+    plan: Integer = -1  # number of the plan it was shown; -1 for none
     aligned: Truth = False  # the policy settled its timing: nobody shifts it on their own account
     shift_ticks: Real = 0.0  # content row i + shift is to be played at tick + i (operators.motion.align)
 
@@ -122,6 +123,10 @@ class Features(NamedTuple):
     tick: Integer  # of the state in the pictures
     reference_pose: Vector6  # of the TCP in that state
     values: Reals
+    observed: Integer  # number of the measurement of that state
+    after: Integer  # chunk that was predicted before; -1 for none
+    cameras: Texts  # whose frames were looked at
+    frames: Integers  # the number of each of these frames
 
 
 class Command(NamedTuple):
@@ -156,6 +161,8 @@ class Plan(NamedTuple):
     answered: Integer  # newest chunk that came in, joined or refused; -1 before the first
     answered_age: Integer  # cycles since
     stood: Integer  # cycles at rest
+    observed: Integer  # number of the newest measurement taken in; -1 before the first
+    seen: Integer  # number of the newest features taken in; likewise
     shift_ticks: Real = 0.0  # by which the newest chunk was shifted in time to lie on the plan
 
 
@@ -231,7 +238,7 @@ TOPICS = {
     "scene": Topic(Scene, "60 Hz", False),
     "request": Topic(Request, "per chunk", True),
     "chunk": Topic(Chunk, "per chunk", True),
-    "features": Topic(Features, "30 Hz", False),
+    "features": Topic(Features, "30 Hz", True),
     "action_chunk": Topic(ActionChunk, "per chunk", True),
     "command": Topic(Command, "60 Hz", True),
     "plan": Topic(Plan, "60 Hz", True),

@@ -22,10 +22,7 @@ class Observation(NamedTuple):
     frames: Mapping[str, Frame]  # camera -> newest frame
     plan: Rows | None = None  # executed and planned rows, absolute; None where they are not wired to the policy
     takeover: int = 0  # tick at which the chunk is expected to take over
-
-    def numbers(self, cameras: Sequence[str]) -> tuple[int, list[str], np.ndarray]:
-        """Number of the measurement; the cameras looked at, and the number of each one's frame."""
-        return self.proprio.seq, list(cameras), np.array([self.frames[name].seq for name in cameras], np.int64)
+    plan_number: int = -1  # of the message that told the plan
 
 
 class Prediction(NamedTuple):
@@ -67,8 +64,12 @@ class Guided(Policy, Protocol):
 class Sees(Policy, Protocol):
     """Has an encoder of pictures."""
 
-    def features(self, proprio: Proprio, frames: Mapping[str, Frame]) -> np.ndarray:
-        """What it sees in them, (F,) float32."""
+    def features(self, proprio: Proprio, frames: Mapping[str, Frame], after: int) -> np.ndarray:
+        """What it sees in them, (F,) float32.
+
+        Args:
+            after: the chunk it has predicted before, one of the newest; -1 for none. Chunks are predicted beside this.
+        """
         ...
 
 
@@ -99,6 +100,11 @@ def in_content_time(observation: Observation, draft: Rows) -> tuple[Observation,
     moved = moved.between(moved.tick, plan.tick + floor(len(plan) - 1 + shift_ticks) + 1)
     takeover = round(observation.takeover + shift_ticks)
     return observation._replace(plan=moved, takeover=takeover), shift_ticks
+
+
+def numbers(proprio: Proprio, frames: Mapping[str, Frame], cameras: Sequence[str]) -> tuple[int, list[str], np.ndarray]:
+    """Number of a measurement; the cameras looked at, and the number of each one's frame."""
+    return proprio.seq, list(cameras), np.array([frames[name].seq for name in cameras], np.int64)
 
 
 def check_guide(policy: Policy, name: str, guide: str) -> None:
@@ -162,4 +168,4 @@ def observe(
     rows = Rows(plan.tick - len(plan.executed), np.concatenate([plan.executed, plan.planned]))
     if guide == "vlash":
         proprio = rolled_forward(proprio, rows, takeover)
-    return Observation(asked.chunk_id, proprio, frames, rows, takeover)
+    return Observation(asked.chunk_id, proprio, frames, rows, takeover, plan.seq)

@@ -63,7 +63,9 @@ def parts() -> Table:
     planned, pose, codec = rows(64, actions[64:96]), walk[56], DctCodec()
     plan = hold(actions[0]).receive(rows(0, actions[:48]), 0, newest)
     limiter = Limiter.start(actions[0], read_robot("ur5e").envelope)
-    message = Plan(0, 0, 0, 0, 64, "playing", executed.action, planned.action, np.zeros(96, np.int64), 1, 9, 1, 2, 0)
+    message = Plan(
+        0, 0, 0, 0, 64, "playing", executed.action, planned.action, np.zeros(96, np.int64), 1, 9, 1, 2, 0, 63, -1
+    )
     array = pack(message)
     table = Table("part", "wall p50 ms", "wall p99 ms", "CPU p99 ms", "bar", title="parts")
 

@@ -65,13 +65,21 @@ def _command() -> Any:
     from studies.live import Live
     from studies.openloop import OpenLoop
     from studies.recording import Recording
+    from studies.replay import ReplayRun
     from studies.shifts import Shifts
     from studies.speed import Speed
     from studies.video import Video
 
     commands = {"evaluate": Evaluate, "collect": Collect, "check": Check, "doctor": Doctor, "bench": Bench}
     commands |= {"report": Report, "video": Video, "speed": Speed, "shifts": Shifts, "variables": Variables}
-    commands |= {"recording": Recording, "dataset": DataSet, "openloop": OpenLoop, "compare": Compare, "live": Live}
+    commands |= {
+        "recording": Recording,
+        "dataset": DataSet,
+        "openloop": OpenLoop,
+        "replay": ReplayRun,
+        "compare": Compare,
+        "live": Live,
+    }
     if sys.argv[1:2] == [] or sys.argv[1] not in commands:
         commands |= _trainings()  # they load torch
     return tyro.extras.subcommand_cli_from_dict(commands, prog="rtr", description=__doc__)

@@ -232,7 +232,7 @@ def predicted(chunk: Rows, reference: np.ndarray, **about) -> Chunk:
 def planned(plan: Rows, tick: int, seq: int = 7) -> Plan:
     executed, rest = plan.between(max(0, tick - 64), tick), plan.since(tick)
     owner = np.zeros(len(executed) + len(rest), np.int64)
-    return Plan(seq, 0, 0, seq, tick, "playing", executed.action, rest.action, owner, 0, 0, 0, 0, 0)
+    return Plan(seq, 0, 0, seq, tick, "playing", executed.action, rest.action, owner, 0, 0, 0, 0, 0, 0, -1)
 
 
 def told(align: str = "phase", refine: str = "rtr", off: float = 3.0, lag: float = 0.0, wired: bool = True, **about):

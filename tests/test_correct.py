@@ -43,7 +43,7 @@ def measured(tick: int = 20, pose: np.ndarray = POSE) -> Proprio:
 
 
 def features(tick: int = 17, pose: np.ndarray = POSE) -> Features:
-    return Features(0, 0, 0, tick, pose, np.sin(np.arange(FEATURES)))
+    return Features(0, 0, 0, tick, pose, np.sin(np.arange(FEATURES)), 0, -1, [], np.zeros(0, int))
 
 
 @given(st.integers(0, 50), st.integers(0, 47))
@@ -173,7 +173,7 @@ def test_each_wrist_picture_is_encoded_once_with_the_newest_of_the_front():
     class Seeing:
         cameras, on_arm = ("front", "wrist"), "wrist"
 
-        def features(self, proprio, frames):
+        def features(self, proprio, frames, after):
             looked.append(sorted(frames))
             return np.full(3, frames["wrist"].t_ns, np.float32)
 

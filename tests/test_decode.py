@@ -19,7 +19,7 @@ from tests.acting import first
 
 CODEC = DctCodec()
 REFERENCE = np.array([0.4, -0.1, 0.2, 2.2, 1.8, 0.1])
-TOLD = -1, 0, -1, 0, 0  # what a plan says of requests and answers
+TOLD = -1, 0, -1, 0, 0, -1, -1  # what a plan says of requests and answers
 
 
 def absolute(n: int = 48, rate_hz: int = 60, shift: float = 0.0) -> np.ndarray:

@@ -62,7 +62,9 @@ def test_it_looks_no_farther_than_the_plan():
 
 def message(first: int, tick: int, end: int) -> Plan:
     executed, planned = commanded(first, tick).action, commanded(tick, end).action
-    return Plan(0, 0, 0, tick, tick, "playing", executed, planned, np.zeros(end - first, np.int64), -1, 0, -1, 0, 0)
+    return Plan(
+        0, 0, 0, tick, tick, "playing", executed, planned, np.zeros(end - first, np.int64), -1, 0, -1, 0, 0, -1, -1
+    )
 
 
 def test_a_policy_is_shown_the_plan_where_it_is_wired_and_vlash_the_state_ahead():

@@ -125,7 +125,7 @@ def test_the_report_of_a_recording_has_the_evaluators_figures(tmp_path):
 
     Report(golden.RECORDING, tmp_path).run()
     found = json.loads((tmp_path / "report.json").read_text())
-    told = {"mode": "async_rtr", "policy": "expert", "margin": "3", "seed": 10_003, "variant": "random"}
+    told = {"mode": "async_rtr", "policy": "expert", "join": "fade", "seed": 10_003, "variant": ""}
     assert told.items() <= found["meta"].items()
     assert found["metrics"]["speed_ripple"]["mean"] > 0  # beside the expert of the recorded seed
     page = (tmp_path / "report.html").read_text()

@@ -21,11 +21,11 @@ def played(clock: str) -> Journal:
     journal.receive(Proprio(0, 0, rig + 10 * MS, 0, 0, zero, zero, zero, zero, 0.0))
     journal.receive(Request(0, 0, 4 * MS, 0, 0, 8, 8, False, -1, -1))
     about = "action", 60.0, "", zero, 0, 20.0, rows, 0, [], np.zeros(0)
-    journal.receive(Chunk(0, 0, 55 * MS, 0, 0, *about, rig + 10 * MS, 15 * MS, True, 1.5))
+    journal.receive(Chunk(0, 0, 55 * MS, 0, 0, *about, rig + 10 * MS, 15 * MS, -1, True, 1.5))
     journal.receive(ActionChunk(0, 0, 60 * MS, 0, 0, 0, 2.0, rows, -1, True, 1.5))
     journal.receive(Command(0, 0, rig + 70 * MS, 0, 0, "playing", START, START, 0, 0))
     owner = np.zeros(48, np.int64)
-    journal.receive(Plan(0, 0, rig + 70 * MS, 0, 1, "playing", rows[:1], rows[1:], owner, 0, 0, 0, 0, 0, 1.5))
+    journal.receive(Plan(0, 0, rig + 70 * MS, 0, 1, "playing", rows[:1], rows[1:], owner, 0, 0, 0, 0, 0, 0, -1, 1.5))
     return journal
 
 

@@ -318,7 +318,7 @@ def test_a_correction_head_is_told_the_same_in_training_and_at_run_time(data):
     velocity, wrench = (np.append(part, np.zeros(6 - len(part))) for part in (rows.velocity[t], [0, 0, rows.force[t]]))
     measured = Proprio(0, 0, 0, int(now[t]), 0, np.zeros(6), pose(t), velocity, wrench, 0.0)
     action, ahead = to_absolute(samples.chunks[t0], pose(t0))[[age, age + 1]].astype(np.float64)
-    picture = Features(0, 0, 0, int(now[seen]), pose(seen), features)
+    picture = Features(0, 0, 0, int(now[seen]), pose(seen), features, 0, -1, [], np.zeros(0, int))
     due = int(now[t]), 100
     assert np.allclose(corrected(spy, action, ahead, *due, picture, measured), action)  # pyright: ignore[reportArgumentType]
     assert np.allclose(heard[0], sight.numbers(features[None])[0], atol=2e-3)

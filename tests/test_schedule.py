@@ -170,7 +170,7 @@ def test_the_expected_delay_is_one_that_was_measured_with_a_tenth_of_the_weight_
 
 def plan_message(cycle: int, tick: int, planned: int, answered: int = -1) -> Plan:
     rows, owner = np.zeros((planned, 10), np.float32), np.full(planned, answered)
-    return Plan(cycle, 0, 0, cycle, tick, "playing", NONE, rows, owner, -1, 0, answered, 0, 0)
+    return Plan(cycle, 0, 0, cycle, tick, "playing", NONE, rows, owner, -1, 0, answered, 0, 0, -1, -1)
 
 
 def test_async_listens_to_plans_and_sync_to_chunk_done():

@@ -30,6 +30,7 @@ from operators.schema import ACTION_WIDTH
 from operators.settings import Settings
 
 SPACES = {"latent60": "latent", "action60": "action"}  # of a checkpoint -> of a prediction
+KEPT = 3  # predictions remembered beside the newest: features are made beside chunks
 
 
 class LearnedPolicy:
@@ -59,7 +60,7 @@ class LearnedPolicy:
         self._guide, self._align = config.guide, config.align
         self._units = guided_in(self._network, self._codec)
         self._episode: Episode | None = None
-        self._last: Planned | None = None
+        self._made: dict[int, Planned] = {}  # chunk_id -> of the newest few
         still = np.tile(np.append(np.zeros(3), [*IDENTITY_6D, 0]), (HORIZON, 1))
         able = self._guide in self.guides  # where no plan is shown to it, it need not be
         warm_up = target(Prefix(still, np.ones(HORIZON), HORIZON), self._units) if able else None
@@ -67,7 +68,7 @@ class LearnedPolicy:
 
     def start(self, episode: Episode) -> None:
         """A new episode begins."""
-        self._episode, self._last = episode, None
+        self._episode, self._made = episode, {}
 
     @torch.no_grad()  # not inference_mode, in which a sampler could not take gradients
     def predict(self, observation: Observation) -> Prediction:
@@ -75,10 +76,14 @@ class LearnedPolicy:
         if self._episode is None:
             raise ValueError("expected an episode to have started before a chunk is asked for")
         seed = self._episode.seed, self._episode.episode, observation.chunk_id
-        features, noise = self._vision(*self._inputs(observation.proprio, observation.frames)), self._noise(seed)
+        last = self._made[max(self._made)] if self._made else None
+        inputs = self._inputs(observation.proprio, observation.frames, last)
+        features, noise = self._vision(*inputs), self._noise(seed)
         shown, shift_ticks = timed(observation, self._guide, self._align, lambda: self._draft(features, noise))
         values = self._sample(features, noise, continued(shown, self._guide, self._units))[0].numpy()
-        self._last = Planned(observation.proprio.tick, self._rows(values)[:, :3])
+        planned = Planned(observation.proprio.tick, self._rows(values)[:, :3])
+        kept = sorted(self._made)[-KEPT:]
+        self._made = {**{number: self._made[number] for number in kept}, observation.chunk_id: planned}
         codec = self._codec.name if self._codec else ""
         return Prediction(values, self._space, codec=codec, seed=self._episode.seed, shift_ticks=shift_ticks)
 
@@ -91,9 +96,9 @@ class LearnedPolicy:
         return self._rows(self._network(features, noise[:1], 1)[0].numpy())
 
     @torch.no_grad()
-    def features(self, proprio: Proprio, frames: Mapping[str, Frame]) -> np.ndarray:
+    def features(self, proprio: Proprio, frames: Mapping[str, Frame], after: int) -> np.ndarray:
         """What the encoder sees, (CONDITION,) float32: for a correction head."""
-        return self._vision(*self._inputs(proprio, frames))[0].numpy()
+        return self._vision(*self._inputs(proprio, frames, self._made.get(after)))[0].numpy()
 
     def _noise(self, seed: int | tuple[int, ...]) -> Tensor:
         """As many as the guide needs: (n, L, 10). Where it chooses among samples, they must differ."""
@@ -109,12 +114,12 @@ class LearnedPolicy:
         function = network.bound(features)
         return network.restored(KINDS[network.kind].chunk(self._guide, function, noise, bound, self._samples))
 
-    def _inputs(self, proprio: Proprio, frames: Mapping[str, Frame]) -> list[Tensor]:
+    def _inputs(self, proprio: Proprio, frames: Mapping[str, Frame], last: "Planned | None") -> list[Tensor]:
         """Wrist picture, front picture and state, each a batch of one."""
         facts, matrix = self._vision.facts, matrix_from_vector(proprio.tcp_pose[3:])
         state = state_vector(facts, proprio.tcp_pose[:3], matrix, proprio.tcp_velocity[:3], proprio.wrench[2])
-        if self._last is not None:
-            state = standing(facts, state, self._last.velocity(proprio.tick))
+        if last is not None:
+            state = standing(facts, state, last.velocity(proprio.tick))
         pictures = cropped(facts, picture(frames["wrist"].pixels), picture(frames["front"].pixels))
         return [torch.tensor(value)[None] for value in (*pictures, state)]
 

@@ -71,6 +71,11 @@ class Execution:
         self._content_t0 = 0.0  # tick of the newest chunk's first row, as its content is played
         self._blocked_cycles = 0
 
+    @property
+    def newest(self) -> tuple[int, int]:
+        """Numbers of the newest measurement and features taken in; -1 for none."""
+        return self._measured.seq if self._measured else -1, self._seen.seq if self._seen else -1
+
     def seen(self, features: Features) -> None:
         """Of the newest pictures; only a correction head looks at them."""
         self._seen = features
@@ -188,13 +193,13 @@ class Executing:
             case Proprio():
                 self.execution.measured(message)
                 if self._beat is None:
-                    return self._cycle(message.cycle, message.t_ns)
+                    return self.cycle(message.cycle, message.t_ns)
         return ()
 
     def wake(self, now_ns: int) -> Outputs:
         assert self._beat
         cycle = self._beat.next(now_ns)
-        yield from self._cycle(cycle, now_ns)
+        yield from self.cycle(cycle, now_ns)
         if cycle > 1:
             self._late_ms.append(abs((now_ns - self._before_ns) / 1e6 - 1000 / HZ))
         self._before_ns = now_ns
@@ -204,7 +209,8 @@ class Executing:
             yield Stats(*UNSENT, "executor", names, np.array([cycle, p50, p99, max(self._late_ms)]))
             self._late_ms.clear()
 
-    def _cycle(self, cycle: int, t_ns: int) -> Outputs:
+    def cycle(self, cycle: int, t_ns: int) -> Outputs:
+        """One period of 1/60 s."""
         done = self.execution.cycle()
         if done is None:
             return
@@ -212,7 +218,8 @@ class Executing:
         yield Command(*header, cycle, due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id)
         rows = plan.executed.action, plan.planned.action, plan.owners()
         heard = plan.asked, plan.asked_age, plan.answered, plan.answered_age
-        yield Plan(*header, cycle, plan.next_tick, due.state, *rows, *heard, plan.stood, plan.shift_ticks)
+        newest = plan.stood, *self.execution.newest, plan.shift_ticks
+        yield Plan(*header, cycle, plan.next_tick, due.state, *rows, *heard, *newest)
         if done.blocked:
             yield Wrong("blocked", done.blocked)
         if plan.stood and not len(plan.planned):
