@@ -14,8 +14,7 @@ from recordings.dataset import writer as dataset_writer
 from recordings.dataset.cache import cache
 from recordings.dataset.reader import DamagedDataset, Dataset, feature
 from recordings.dataset.stats import array_stats, merged
-from recordings.dataset.video import write_video
-from recordings.dataset.writer import Writer, camera_feature, prepare
+from recordings.dataset.writer import Pictures, Writer, camera_feature, prepare
 
 FPS, SIZE = 15, 16
 STATE, WRIST = "observation.state", "observation.images.wrist"
@@ -44,6 +43,13 @@ def append(root: Path, *seeds: int, fps: int = FPS) -> None:
             rows, frames = contents(seed)
             staging = writer.staging / str(seed)
             writer.append(prepare(staging, FEATURES, fps, rows, frames, "write", {"seed": seed}))
+
+
+def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
+    kind = camera_feature(frames.shape[1], frames.shape[2], fps)
+    with Pictures(path.parent, path.stem, kind, len(frames), fps) as video:
+        for frame in frames:
+            video.add(frame)
 
 
 def files(root: Path) -> dict[str, bytes]:

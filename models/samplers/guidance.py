@@ -104,16 +104,9 @@ def ddim_chunk(guide: str, denoise: Denoise, noise: Tensor, target: Target | Non
     return best(diffusion.sample(denoise, noise, steps), target)
 
 
-def best(samples: Tensor, target: Target, weak: Tensor | None = None) -> Tensor:
-    """Of samples (n, L, D) the one (1, L, D) nearest to the plan: sum over rows of weight |row - planned|.
-
-    With samples of a weaker policy too (m, L, D), nearness to the other samples counts as well, and distance from the
-    weak ones: forward contrast.
-    """
-    decoded = target.decode(samples)
-    cost = (target.weight * (decoded - target.rows).norm(dim=-1)).sum(-1)
-    if weak is not None:
-        cost = cost + _mean_distance(decoded, decoded) - _mean_distance(decoded, target.decode(weak))
+def best(samples: Tensor, target: Target) -> Tensor:
+    """Of samples (n, L, D) the one (1, L, D) nearest to the plan: sum over rows of weight |row - planned|."""
+    cost = (target.weight * (target.decode(samples) - target.rows).norm(dim=-1)).sum(-1)
     return samples[cost.argmin()][None]
 
 
@@ -130,10 +123,6 @@ def paint(velocity: Velocity, noise: Tensor, target: Target, steps: int) -> Tens
     found = flow.invert(velocity, torch.lerp(draft, target.rows.to(noise), weight), steps, PAINT_ROUNDS)
     found = found.clamp(-LARGEST_NOISE, LARGEST_NOISE)
     return flow.sample(velocity, weight.sqrt() * found + (1 - weight).sqrt() * noise, steps)
-
-
-def _mean_distance(each: Tensor, others: Tensor) -> Tensor:
-    return torch.cdist(each.flatten(1), others.flatten(1)).mean(1)
 
 
 class Kind(NamedTuple):
