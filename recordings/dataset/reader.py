@@ -195,12 +195,7 @@ def read_info(root: Path) -> dict[str, Any]:
         DamagedDataset: it is missing or not of version 3.0.
     """
     path = root / INFO_PATH
-    try:
-        info = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DamagedDataset(path, "a data set", "nothing there") from None
-    except ValueError as error:
-        raise DamagedDataset(path, "JSON", str(error)) from None
+    info = read_json(path, "a data set")
     kinds = {"codebase_version": str, "fps": int, "features": dict, "total_episodes": int, "total_frames": int}
     kinds |= {"data_path": str, "chunks_size": int}
     if any(isinstance(kind, dict) and kind.get("dtype") == "video" for kind in (info.get("features") or {}).values()):
@@ -211,6 +206,20 @@ def read_info(root: Path) -> dict[str, Any]:
     if info["codebase_version"] != VERSION:
         raise DamagedDataset(path, f"codebase_version {VERSION}", info["codebase_version"])
     return info
+
+
+def read_json(path: Path, what: str = "JSON") -> Any:
+    """What a file says.
+
+    Raises:
+        DamagedDataset: it is missing (expected `what`), or no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DamagedDataset(path, what, "nothing there") from None
+    except (ValueError, OSError) as error:
+        raise DamagedDataset(path, "JSON", str(error)) from None
 
 
 def read_table(path: Path, without: str = "\n") -> pa.Table:
