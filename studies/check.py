@@ -35,21 +35,18 @@ class Check:
         simulated = config.robot == Settings().robot and any(node["id"] == "robot" for node in graph["nodes"])
         if simulated:  # any other robot may do what no simulation here knows
             make_task(config.task, config.seed, config.variant)
-        check_policy(graph, checked(config))
+        check(config)
+        check_policy(graph, config)
 
 
 def graph_settings(mode: str, environ: Mapping[str, str]) -> Settings:
-    """Settings as the graph of a mode has them: its own defaults, where the environment says nothing."""
-    graph = yaml.safe_load((GRAPHS / f"{mode}.yml").read_text())
-    return checked(parse({**resolved(graph["env"], environ), **environ}))
-
-
-def checked(config: Settings) -> Settings:
-    """Settings whose POLICY and codecs there are, for this TASK.
+    """Settings as the graph of a mode has them: its own defaults, where the environment says nothing.
 
     Raises:
-        ValueError: one that is not; says what there is.
+        ValueError: POLICY or a codec that is not, or not for this TASK; says what there is.
     """
+    graph = yaml.safe_load((GRAPHS / f"{mode}.yml").read_text())
+    config = parse({**resolved(graph["env"], environ), **environ})
     check(config)
     return config
 

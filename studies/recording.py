@@ -45,9 +45,8 @@ class Check:
         for line in found.damage:
             print(line)
         more = found.problems - len(found.damage)
-        missing = sum(topic.missing for topic in found.topics.values())
-        count = sum(topic.messages for topic in found.topics.values())
-        print(f"{count} messages of {len(found.topics)} topics, {missing} missing by their senders' numbers")
+        missing = f"{found.missing} missing by their senders' numbers"
+        print(f"{found.messages} messages of {len(found.topics)} topics, {missing}")
         if more:
             print(f"{more} more problems")
         if not found.complete:

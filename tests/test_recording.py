@@ -21,7 +21,7 @@ from recordings.drec.demonstrations import demonstrations
 from recordings.drec.export import MissingExtra, curves, json_schema, to_mcap, to_rerun
 from recordings.drec.file import Reader, Writer, encode, pack_frame
 from recordings.drec.migrations import Added, Dropped, Renamed, migrated, state
-from recordings.drec.survey import choose, losses, playable, survey
+from recordings.drec.survey import choose, playable, survey
 from recordings.drec.trim import trim
 from reports.plot import plot
 from studies import recording as commands
@@ -113,7 +113,8 @@ def test_losses_are_told_apart_by_when_they_were(tmp_path):
         writer.write("robot", "proprio", message.t_ns, encode("robot", "proprio", pack(message), {}))
     writer.close()
     with Reader(path) as reader:
-        assert losses(reader, settled_s=0.2) == (55, 3, 1)
+        whole, settled = survey(reader), survey(reader, 0.2)
+    assert (whole.messages, whole.missing - settled.missing, settled.missing) == (55, 3, 1)
 
 
 def test_a_recording_without_proprio_cannot_be_played(tmp_path):
@@ -186,7 +187,7 @@ def test_without_plans_commands_tell_what_was_done(tmp_path):
 @pytest.mark.parametrize("fps", [15, 30])
 def test_a_recording_becomes_a_data_set_and_a_recording_again(recorded, tmp_path, fps):
     assert to_dataset(recorded, tmp_path / "set", fps, print) == 1
-    dataset = Dataset.open(tmp_path / "set", fps)
+    dataset = Dataset.open(tmp_path / "set")
     rows, (found,) = dataset.rows(0), demonstrations(recorded)
     at = np.arange(0, len(found.measured), 60 // fps)
     np.testing.assert_allclose(rows["observation.q"], found.measured.q[at], atol=1e-6)
@@ -202,7 +203,7 @@ def test_a_recording_becomes_a_data_set_and_a_recording_again(recorded, tmp_path
     inside = slice(0, at[-1] + 1)
     np.testing.assert_allclose(played.measured.tcp_pose[:, :3], found.measured.tcp_pose[inside, :3], atol=1e-3)
     assert to_dataset(again, tmp_path / "set2", fps, print) == 1
-    other = Dataset.open(tmp_path / "set2", fps)
+    other = Dataset.open(tmp_path / "set2")
     for name, values in dataset.rows(0).items():
         new = other.rows(0)[name]
         if name == "action_chunk":

@@ -66,7 +66,6 @@ class LearnedPolicy:
         self._sample(torch.zeros(1, CONDITION), self._noise(0), warm_up)  # torch takes half a second the first time
 
     def start(self, episode: Episode) -> None:
-        """A new episode begins."""
         self._episode, self._last = episode, None
 
     @torch.no_grad()  # not inference_mode, in which a sampler could not take gradients

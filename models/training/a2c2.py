@@ -44,7 +44,6 @@ class TrainA2c2(Options):
     """Chunks a step; each is corrected at eight of its rows."""
 
     def train(self) -> bool:
-        """One piece -> whether the checkpoint is written."""
         return _Training(self).run()
 
 

@@ -61,7 +61,6 @@ class TrainPolicy(Options):
             raise ValueError("expected --space action60 with --kind rtcflow, got latent60, whose rows are no actions")
 
     def train(self) -> bool:
-        """One piece -> whether the last checkpoint is written."""
         return _Training(self).run()
 
 

@@ -42,7 +42,6 @@ class TrainVae(Options):
         one_of("kind", self.kind, ("vae", "pca"))
 
     def train(self) -> bool:
-        """One piece -> whether the checkpoint is written."""
         train, held_out = (torch.from_numpy(chunks) for chunks in read_chunks(*self.data))
         vae = Vae(**self.architecture)
         vae.shift.copy_(torch.cat([train[..., :3].mean((0, 1)), torch.tensor([1.0, 0, 0, 0, 1, 0, 0])]))

@@ -24,39 +24,27 @@ _OPTIONAL = {"observation.q": (6,), "observation.velocity": (6,), "observation.w
 _PERIOD_NS = 1_000_000_000 / HZ
 
 
-def demonstrations(
-    dataset: Dataset, episodes: Collection[int] | None = None, cameras: Mapping[str, str] | None = None
-) -> Iterator[Demonstration]:
+def demonstrations(dataset: Dataset, episodes: Collection[int] | None = None) -> Iterator[Demonstration]:
     """The episodes of a data set, one after the other.
 
     Args:
         dataset: with the features `observation.state` (xyz, 6-D rotation) and `action` (10).
         episodes: numbers of those wanted, if not all.
-        cameras: camera -> the data set's name of it; without, all of the data set by their own names.
 
     Raises:
         DamagedDataset: it lacks a feature, or one is of another shape.
     """
-    _require(dataset)
-    chosen = cameras or {name: name for name in dataset.cameras}
-    for name in chosen.values():
-        if name not in dataset.cameras:
-            raise DamagedDataset(dataset.root / INFO_PATH, f"a camera of {', '.join(dataset.cameras)}", name)
-    for about in dataset.episodes:
-        if episodes is not None and about.index not in episodes:
-            continue
-        yield _demonstration(dataset, about, chosen)
-
-
-def _require(dataset: Dataset) -> None:
     for name, shape in _NEEDED.items():
         kind = dataset.features.get(name)
         if kind is None or tuple(kind["shape"]) != shape:
             expected = f"a feature of shape {shape}"
             raise DamagedDataset(dataset.root / INFO_PATH, expected, f"{kind and kind['shape']}", name)
+    for about in dataset.episodes:
+        if episodes is None or about.index in episodes:
+            yield _demonstration(dataset, about)
 
 
-def _demonstration(dataset: Dataset, about: EpisodeInfo, cameras: Mapping[str, str]) -> Demonstration:
+def _demonstration(dataset: Dataset, about: EpisodeInfo) -> Demonstration:
     rows = dataset.rows(about.index)
     begun = np.arange(about.length) * HZ / dataset.fps  # cycle at which each row was taken
     cycles = np.arange(int(begun[-1] + 1e-6) + 1)
@@ -74,12 +62,12 @@ def _demonstration(dataset: Dataset, about: EpisodeInfo, cameras: Mapping[str, s
     stamped = np.round(np.arange(about.length) * 1e9 / dataset.fps).astype(np.int64)
 
     def frames() -> Iterator[tuple[str, int, Frame]]:
-        streams = {camera: dataset.stream(about.index, name) for camera, name in cameras.items()}
+        streams = {camera: dataset.stream(about.index, camera) for camera in dataset.cameras}
         for row in range(about.length):
             for camera, stream in streams.items():
                 yield camera, row, Frame(next(stream), row, about.index, int(stamped[row]))
 
-    seen = dict.fromkeys(cameras, stamped)
+    seen = dict.fromkeys(dataset.cameras, stamped)
     return Demonstration(episode, measured, _commanded(rows, tick), seen, frames)
 
 

@@ -87,12 +87,11 @@ class Dataset:
     episodes: tuple[EpisodeInfo, ...]
 
     @classmethod
-    def open(cls, root: Path | str, fps: int | None = None, features: Iterable[str] = ()) -> "Dataset":
+    def open(cls, root: Path | str, features: Iterable[str] = ()) -> "Dataset":
         """The finished episodes of a data set; one that is being written may be opened.
 
         Args:
             root: folder that holds `meta`.
-            fps: rate it must have, if given.
             features: names it must have.
 
         Raises:
@@ -100,7 +99,9 @@ class Dataset:
         """
         root = Path(root)
         info = read_info(root)
-        _require(root, info, fps, features)
+        missing = [name for name in features if name not in info["features"]]
+        if missing:
+            raise DamagedDataset(root / INFO_PATH, f"features {', '.join(missing)}", ", ".join(info["features"]))
         found = [episode for path in sorted(root.glob("meta/episodes/*/*.parquet")) for episode in _listed(path, info)]
         episodes = tuple(_located(root, info, *place) for place in found[: info["total_episodes"]])
         _consistent(root, info, episodes)
@@ -240,14 +241,6 @@ def read_table(path: Path, without: str = "\n") -> pa.Table:
             row = column.is_null().to_pylist().index(True)
             raise DamagedDataset(path, "a value", "null", name, row)
     return table
-
-
-def _require(root: Path, info: dict[str, Any], fps: int | None, features: Iterable[str]) -> None:
-    if fps is not None and info["fps"] != fps:
-        raise DamagedDataset(root / INFO_PATH, f"fps {fps}", str(info["fps"]))
-    missing = [name for name in features if name not in info["features"]]
-    if missing:
-        raise DamagedDataset(root / INFO_PATH, f"features {', '.join(missing)}", ", ".join(info["features"]))
 
 
 def _listed(path: Path, info: dict[str, Any]) -> list[tuple[Path, dict[str, Any], str]]:

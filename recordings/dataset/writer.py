@@ -11,7 +11,7 @@ lossy codecs at hand (MPEG-4, VP9, MJPEG halve the colour resolution and are up 
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from shutil import rmtree
@@ -66,7 +66,7 @@ def prepare(
     features: Mapping[str, Feature],
     fps: int,
     rows: Columns,
-    frames: Mapping[str, np.ndarray],
+    frames: Mapping[str, np.ndarray] | Iterator[tuple[str, np.ndarray]],
     task: str,
     about: Mapping[str, int | float] | None = None,
 ) -> Prepared:
@@ -77,25 +77,32 @@ def prepare(
         features: of the data set, without the index features.
         fps: rows a second.
         rows: feature -> (n, *shape), or (n,) where the shape is (1,).
-        frames: camera -> (n, h, w, 3) uint8 RGB.
+        frames: camera -> (n, h, w, 3) uint8 RGB, checked before anything is written; or camera and frame, one by one.
         task: what was to be done, in words.
         about: more columns for the episode table, such as the seed.
 
     Raises:
         ValueError: rows and frames are not what `features` says, or not finite.
     """
-    pictures = {CAMERA + camera: pixels for camera, pixels in frames.items()}
-    _check(features, {**rows, **pictures})
+    cameras = {name: kind for name, kind in features.items() if kind["dtype"] == "video"}
+    if not isinstance(frames, Iterator):
+        _check(features, {**rows, **{CAMERA + camera: pixels for camera, pixels in frames.items()}})
+        frames = ((camera, frame) for camera, pixels in frames.items() for frame in pixels)
+    _check({name: kind for name, kind in features.items() if name not in cameras}, rows)
+    length = len(next(iter(rows.values())))
     rmtree(directory, ignore_errors=True)
     with ExitStack() as stack:
         videos = {
-            name: stack.enter_context(Pictures(directory, name, features[name], len(pixels), fps))
-            for name, pixels in pictures.items()
+            name: stack.enter_context(Pictures(directory, name, kind, length, fps)) for name, kind in cameras.items()
         }
-        for name, video in videos.items():
-            for frame in pictures[name]:
-                video.add(frame)
-    return assemble(features, rows, videos, task, about)
+        for camera, frame in frames:
+            videos[CAMERA + camera].add(frame)
+    for name, video in videos.items():
+        if video.added != length:
+            raise ValueError(f"{name}: expected {length} rows, got {video.added}")
+    stats = {name: array_stats(values) for name, values in rows.items()}
+    stats |= {name: video.stats() for name, video in videos.items()}
+    return Prepared(dict(rows), {name: video.path for name, video in videos.items()}, stats, task, dict(about or {}))
 
 
 class Pictures:
@@ -137,28 +144,6 @@ class Pictures:
 
     def stats(self) -> dict[str, np.ndarray]:
         return image_stats(np.stack(self._sampled))
-
-
-def assemble(
-    features: Mapping[str, Feature],
-    rows: Columns,
-    videos: Mapping[str, Pictures],
-    task: str,
-    about: Mapping[str, int | float] | None = None,
-) -> Prepared:
-    """Check an episode whose videos are written, and take its statistics; arguments as for `prepare`.
-
-    Raises:
-        ValueError: rows or numbers of pictures are not what `features` says, or not finite.
-    """
-    _check({name: kind for name, kind in features.items() if name not in videos}, rows)
-    length = len(next(iter(rows.values())))
-    for name, video in videos.items():
-        if video.added != length:
-            raise ValueError(f"{name}: expected {length} rows, got {video.added}")
-    stats = {name: array_stats(values) for name, values in rows.items()}
-    stats |= {name: video.stats() for name, video in videos.items()}
-    return Prepared(dict(rows), {name: video.path for name, video in videos.items()}, stats, task, dict(about or {}))
 
 
 class Writer:
@@ -220,8 +205,8 @@ class Writer:
         episodes = Dataset.open(self.root).episodes
         self.about = [episode.about for episode in episodes]  # what `prepare` was told of each finished episode
         self._tasks = self._read_tasks()
-        self._stats = self._read_stats()
         self._remove_unfinished()
+        self._stats = self._read_stats()
 
     def _index_rows(self, number: int, length: int, task_index: int) -> Columns:
         count = np.arange(length)
@@ -262,23 +247,16 @@ class Writer:
         return read_table(path)["task"].to_pylist() if path.exists() else []
 
     def _read_stats(self) -> Stats:
-        """Of all episodes: from their file, or anew if a run was killed between it and `info.json`."""
-        path = self.root / STATS_PATH
-        stored = json.loads(path.read_text()) if path.exists() else {}
-        if stored and stored["index"]["count"] == [self._info["total_frames"]]:
-            return {name: {part: np.array(value) for part, value in parts.items()} for name, parts in stored.items()}
+        """Of all episodes, by the episode table: a run may have been killed before it wrote their file."""
         stats: Stats = {}
-        for number in range(self._info["total_episodes"]):
-            stats = merged(stats, self._read_episode_stats(number))
-        return stats
-
-    def _read_episode_stats(self, number: int) -> Stats:
-        path = self.root / EPISODES_PATH.format(**_place(number))
-        stats: Stats = {}
-        for name, value in read_table(path).to_pylist()[0].items():
-            if name.startswith("stats/"):
-                feature, _, part = name.removeprefix("stats/").rpartition("/")
-                stats.setdefault(feature, {})[part] = np.array(value)
+        for path in sorted(self.root.glob("meta/episodes/*/*.parquet")):
+            for record in read_table(path).to_pylist():
+                each: Stats = {}
+                for name, value in record.items():
+                    if name.startswith("stats/"):
+                        feature, _, part = name.removeprefix("stats/").rpartition("/")
+                        each.setdefault(feature, {})[part] = np.array(value)
+                stats = merged(stats, each)
         return stats
 
     def _remove_unfinished(self) -> None:

@@ -37,7 +37,7 @@ class Judge(Protocol):
     done: bool  # nothing is left to do, or time is up
 
     def update(self, time_s: float, measured: Measured, marks: np.ndarray) -> None:
-        """Take in one cycle; nothing changes any more once `done`. `marks` (n, 2) only ever grows."""
+        """Take in one cycle; nothing changes any more once `done`. Time has any origin, `marks` (n, 2) only grow."""
         ...
 
     def result(self) -> dict[str, float]:

