@@ -41,14 +41,8 @@ Table = tuple[str, list[str], list[list[str]], Collection[int]]  # title, head, 
 def page(logs: Sequence[EpisodeLog], found: dict[str, Any]) -> str:
     """HTML of episodes and of what `reports.report.report` found out about them."""
     meta, episodes = found["meta"], _episodes(logs, found)
-    files = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return files.get_template("page.html").render(
+    return rendered(
+        "page.html",
         title=" · ".join(str(meta[key]) for key in ("task", "mode") if isinstance(meta.get(key), str)) or "episodes",
         chips=[(key, _short(meta[key])) for key in CHIPS if key in meta],
         tiles=_tiles(found),
@@ -67,6 +61,13 @@ def page(logs: Sequence[EpisodeLog], found: dict[str, Any]) -> str:
             _run_table(found),
         ],
     )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A template of this folder, filled."""
+    files = Environment(trim_blocks=True, lstrip_blocks=True, autoescape=True, undefined=StrictUndefined)
+    files.loader = FileSystemLoader(Path(__file__).parent)
+    return files.get_template(template).render(values)
 
 
 def _tiles(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:

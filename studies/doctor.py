@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -109,16 +108,11 @@ def line(finding: Finding) -> Text:
     return text if finding.ok else text.append(f": {finding.fix}")
 
 
-def exit_code(findings: Iterable[Finding]) -> int:
-    """1 if something essential is missing; warnings are none of its business."""
-    return int(any(finding.essential and not finding.ok for finding in findings))
-
-
 def main() -> int:
     findings, console = report(), Console(highlight=False)
     for finding in findings:
         console.print(line(finding), soft_wrap=True)
-    return exit_code(findings)
+    return int(any(finding.essential and not finding.ok for finding in findings))  # a warning is no failure
 
 
 def _search_path() -> str:

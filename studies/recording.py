@@ -169,16 +169,7 @@ class Plot:
 class Recording:
     """Recordings: info, check, trim, to and from data sets, to Rerun and MCAP, plot."""
 
-    command: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Info, tyro.conf.subcommand("info")]
-        | Annotated[Check, tyro.conf.subcommand("check")]
-        | Annotated[Trim, tyro.conf.subcommand("trim")]
-        | Annotated[ToDataset, tyro.conf.subcommand("to-dataset")]
-        | Annotated[FromDataset, tyro.conf.subcommand("from-dataset")]
-        | Annotated[ToRerun, tyro.conf.subcommand("to-rerun")]
-        | Annotated[ToMcap, tyro.conf.subcommand("to-mcap")]
-        | Annotated[Plot, tyro.conf.subcommand("plot")]
-    ]
+    command: tyro.conf.OmitSubcommandPrefixes[Info | Check | Trim | ToDataset | FromDataset | ToRerun | ToMcap | Plot]
 
     def run(self) -> None:
         with suppress(BrokenPipeError):

@@ -141,11 +141,7 @@ class Dataset:
         Raises:
             DamagedDataset: the video is missing, cut off, or of another rate or size.
         """
-        shape = self.episodes[episode].length, *self._pictures(camera)["shape"]
-        frames = np.empty(shape, np.uint8)
-        for row, frame in enumerate(self.stream(episode, camera)):
-            frames[row] = frame
-        return frames
+        return np.stack([*self.stream(episode, camera)])
 
     def stream(self, episode: int, camera: str) -> Iterator[np.ndarray]:
         """The same one by one, (h, w, 3)."""

@@ -184,12 +184,16 @@ class Writer:
         stats = {**episode.stats, **{name: array_stats(rows[name]) for name in INDEX_FEATURES}}
         _replace(self.root / DATA_PATH.format(**_place(number)), _table(rows, self._info["features"]))
         for name, source in episode.videos.items():
-            _move(source, self.root / VIDEO_PATH.format(video_key=name, **_place(number)))
+            video = self.root / VIDEO_PATH.format(video_key=name, **_place(number))
+            video.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, video)
         record = self._record(number, length, episode)
         _replace(self.root / EPISODES_PATH.format(**_place(number)), _episode_table(record, stats))
         self._stats = merged(self._stats, stats)
         _replace(self.root / STATS_PATH, json.dumps(self._stats, indent=4, default=np.ndarray.tolist))
-        self._count(length)
+        totals = {"total_episodes": number + 1, "total_frames": self._info["total_frames"] + length}
+        self._info |= {**totals, "total_tasks": len(self._tasks), "splits": {"train": f"0:{number + 1}"}}
+        _replace(self.root / INFO_PATH, json.dumps(self._info, indent=4))
         self.about.append(episode.about)
 
     def _begin(self, fps: int, features: Mapping[str, Feature], robot: str) -> None:
@@ -228,13 +232,6 @@ class Writer:
             times = {"from_timestamp": 0.0, "to_timestamp": length / self._info["fps"]}
             record |= {f"videos/{video}/{name}": value for name, value in {**place, **times}.items()}
         return {**record, **{f"meta/episodes/{name}": value for name, value in place.items()}, **episode.about}
-
-    def _count(self, length: int) -> None:
-        """Make an episode of `length` rows, whose files are in place, part of the data set."""
-        episodes = self._info["total_episodes"] + 1
-        totals = {"total_episodes": episodes, "total_frames": self._info["total_frames"] + length}
-        self._info |= {**totals, "total_tasks": len(self._tasks), "splits": {"train": f"0:{episodes}"}}
-        _replace(self.root / INFO_PATH, json.dumps(self._info, indent=4))
 
     def _task_index(self, task: str) -> int:
         if task not in self._tasks:
@@ -363,8 +360,3 @@ def _replace(path: Path, content: str | pa.Table) -> None:
     else:
         pq.write_table(content, aside)
     os.replace(aside, path)
-
-
-def _move(source: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(source, path)

@@ -60,22 +60,13 @@ class Marks(Protocol):
         ...
 
 
-class Painter(Protocol):
-    """Draws goal and marks into a texture of the scene's model."""
+class Painter:
+    """Draws goal and marks into a texture of the scene's model; this one nothing."""
 
-    texture: int  # id of the texture
+    texture = -1  # id of the texture
 
     def paint(self, scene: Scene) -> bool:
         """Bring the texture up to date -> whether it changed."""
-        ...
-
-
-class Unpainted:
-    """Paints nothing."""
-
-    texture = -1
-
-    def paint(self, scene: Scene) -> bool:
         return False
 
 
@@ -103,7 +94,7 @@ class Task(Protocol):
     @staticmethod
     def painter(model: "mujoco.MjModel") -> Painter:
         """Who shows goal and marks; nobody, where the scene shows by itself what is to be done."""
-        return Unpainted()
+        return Painter()
 
     def marks(self) -> Marks:
         """A clean work piece."""

@@ -121,7 +121,12 @@ def _resample(points: np.ndarray) -> np.ndarray:
     step = np.linalg.norm(np.diff(points, axis=0), axis=1)
     at = np.concatenate([[0.0], np.cumsum(step)])
     wanted = np.linspace(0, at[-1], max(round(at[-1] / SPACING), 1) + 1)
-    return np.stack([np.interp(wanted, at, axis) for axis in points.T], 1)
+    return along(points, at, wanted)
+
+
+def along(points: np.ndarray, at: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Points (n, k) that lie at `at` (n,) -> those at `wanted` (m,), (m, k)."""
+    return np.stack([np.interp(wanted, at, axis) for axis in points.T], -1)
 
 
 def _lasa_shapes() -> list[Path]:

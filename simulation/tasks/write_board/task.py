@@ -17,7 +17,7 @@ from simulation.tasks.write_board.facts import FACTS
 from simulation.tasks.write_board.ink import Ink
 from simulation.tasks.write_board.reference import reference_path
 from simulation.tasks.write_board.score import Judge
-from simulation.tasks.write_board.strokes import VARIANTS, alike, stroke
+from simulation.tasks.write_board.strokes import VARIANTS, alike, along, stroke
 
 FORCE = 2.0  # N, pressed while writing
 SERVO_LAG = 2.68  # ticks the measured pose is behind the command; this and the stiffnesses are measured in World
@@ -83,8 +83,7 @@ class WriteBoard:
 
     def reference(self, tick: np.ndarray) -> np.ndarray:
         """Where the expert commands the TCP at ticks (n,), fractions allowed: (n, 3) m, board frame."""
-        at = np.arange(len(self._path))
-        return np.stack([np.interp(tick, at, axis) for axis in self._path.T], -1)
+        return along(self._path, np.arange(len(self._path)), tick)
 
     @staticmethod
     def painter(model: Any) -> Any:
