@@ -176,19 +176,17 @@ class Network(nn.Module):
 
     def scaled(self, values: Tensor) -> Tensor:
         """Values -> [-1, 1]; numbers that never change -> 0."""
-        return (values - self._middle) / self._half.clamp(min=LEAST_RANGE)
+        middle, half = self._range()
+        return (values - middle) / half.clamp(min=LEAST_RANGE)
 
     def restored(self, scaled: Tensor) -> Tensor:
         """The inverse of `scaled`; numbers that never change are exact."""
-        return scaled * self._half + self._middle
+        middle, half = self._range()
+        return scaled * half + middle
 
-    @property
-    def _middle(self) -> Tensor:
-        return (self.high + self.low) / 2
-
-    @property
-    def _half(self) -> Tensor:
-        return (self.high - self.low) / 2
+    def _range(self) -> tuple[Tensor, Tensor]:
+        """Middle and half of the width, (10,) each."""
+        return (self.high + self.low) / 2, (self.high - self.low) / 2
 
 
 def guided_in(network: Network, codec: Codec | None) -> Units:
