@@ -24,7 +24,7 @@ endif
 
 .PHONY: help
 help: ## list the targets
-	echo "make TARGET [TASK=... POLICY=... VARIANT=... SEED=... LATENCY_MS=... and every other variable of the README]"
+	echo "make TARGET [TASK=... POLICY=... VARIANT=... SEED=... LATENCY_MS=... and every other variable of docs/variables.md]"
 	echo
 	awk -F ': .*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
 

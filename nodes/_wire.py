@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -13,14 +13,18 @@ from typing import Any
 import numpy as np
 from dora import Node
 
+from operators.actor import NodeFailed
 from operators.edge import Edge
 from operators.frame import frame_metadata
+from operators.schema import pack
 from operators.settings import Settings, parse
 
 ROOT = Path(__file__).parents[1]
 SHARED_MEMORY = Path("/dev/shm")
 TRANSPORT = ROOT / "dataflows" / "zenoh.json5"
 SHARED_MEMORY_NEEDED = 60 << 20  # of all processes together, at the default picture size
+
+Found = tuple[str, Any]  # port, message
 
 
 def settings() -> Settings:
@@ -37,11 +41,10 @@ def settings() -> Settings:
 
 
 class Wire:
-    """Reads, checks and numbers messages. Sending is safe from several threads.
+    """Reads, checks, numbers and stamps messages. Sending is safe from several threads.
 
     Attributes:
         open: False once the run is over: STOP, the last episode's end, or nobody left to start one.
-        failed: nodes that dora reported as failed.
     """
 
     def __init__(self, node: Node, name: str, inputs: dict[str, type]):
@@ -52,35 +55,31 @@ class Wire:
         self.outputs = set(config.get("outputs") or ["fault"])
         self.edge = Edge(name, inputs)
         self.open = True
-        self.failed: list[str] = []
         self._lock = Lock()
 
     @property
     def episode(self) -> int:
         return self.edge.episode
 
-    def messages(self, timeout: float = 0.1) -> Iterator[tuple[str, Any]]:
-        """Wait for messages until the run is over; (input, message), every `timeout` seconds at least ("", None)."""
-        while self.open:
-            event = self._node.next(timeout)
-            if event is None:
-                self._close()
-                yield "", None
-                continue
-            yield self._read(event) or ("", None)
+    def next(self, timeout_s: float) -> Found | None:
+        """Wait for the next message; None when there is none to use."""
+        event = self._node.next(timeout_s)
+        if event is None:
+            self.open = False
+            return None
+        return self._read(event)
 
-    def drain(self) -> Iterator[tuple[str, Any]]:
+    def drain(self) -> Iterator[Found]:
         """Whatever has come, without waiting."""
         for event in self._node.drain():
-            received = self._read(event)
-            if received:
-                yield received
+            if found := self._read(event):
+                yield found
 
-    def send(self, output: str, *columns: Any, t_ns: int | None = None) -> None:
-        """Send one record; `seq, episode, t_ns` are put in front of the columns."""
-        stamp = time.monotonic_ns() if t_ns is None else t_ns
+    def send(self, message: Any) -> None:
+        """Send one record; the header is filled in."""
         with self._lock:
-            self._node.send_output(output, self.edge.pack(output, stamp, *columns))
+            output, stamped = self.edge.stamped(message, time.monotonic_ns())
+            self._node.send_output(output, pack(stamped))
 
     def send_frame(self, output: str, pixels: np.ndarray, t_ns: int) -> None:
         """Send RGB pixels (h, w, 3) into shared memory with one copy."""
@@ -93,35 +92,25 @@ class Wire:
     def fault(self, kind: str, detail: str) -> None:
         """Name something that went wrong."""
         self.edge.fault(kind, detail)
-        self._send_faults()
+        self.send_faults()
 
-    def stats(self, values: dict[str, float]) -> None:
-        self.send("stats", self.name, list(values), np.array(list(values.values()), float))
+    def send_faults(self) -> None:
+        """What the edge has collected."""
+        if "fault" in self.outputs:
+            for fault in self.edge.taken_faults():
+                self.send(fault)
 
-    def attempt(self, kind: str, decide: Callable[..., Any], *arguments: Any) -> Any | None:
-        """`decide(*arguments)`, or None and a fault of this kind where it refuses with a ValueError."""
-        decided = self.edge.attempt(kind, decide, *arguments)
-        self._send_faults()
-        return decided
-
-    def _read(self, event: dict[str, Any]) -> tuple[str, Any] | None:
+    def _read(self, event: dict[str, Any]) -> Found | None:
         kind = event["type"]
         received = self.edge.receive(event)
-        self._send_faults()
         if kind == "STOP" or (kind == "INPUT_CLOSED" and event["id"] == "episode") or self.edge.last:
             self.open = False
         if kind == "NODE_FAILED":
-            self.failed.append(_failed_node(event))
-            self.fault("node failed", f"{self.failed[-1]} failed")
+            failed = NodeFailed(_failed_node(event))
+            self.edge.fault("node failed", f"{failed.node} failed")
+            received, event = failed, {**event, "id": "node_failed"}
+        self.send_faults()
         return None if received is None else (event["id"], received)
-
-    def _close(self) -> None:
-        self.open = False
-
-    def _send_faults(self) -> None:
-        if "fault" in self.outputs and self.edge.faults:
-            with self._lock:
-                self.edge.send_faults(self._node.send_output, time.monotonic_ns())
 
 
 def _failed_node(event: dict[str, Any]) -> str:

@@ -9,7 +9,8 @@ from dora import Node
 
 from nodes._picture import fitted
 from nodes._wire import Wire, settings
-from nodes.drivers import DriverError, make_camera
+from nodes.drivers import make_camera
+from operators.drivers import DriverError
 from operators.messages import TOPICS
 from operators.settings import Settings, camera_driver
 
@@ -36,9 +37,9 @@ def run(node: Node, config: Settings, environ: Mapping[str, str]) -> None:
 
     driver.start(send, wire.fault)
     try:
-        for _, message in wire.messages():
-            if message is not None:
-                driver.receive(message)
+        while wire.open:
+            if found := wire.next(0.1):
+                driver.receive(found[1])
     finally:
         driver.close()
 

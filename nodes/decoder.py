@@ -7,9 +7,9 @@ import time
 from dora import Node
 
 from models.registry import make_codec
-from nodes._clock import DECODER, realtime
-from nodes._wire import Wire, settings
-from operators.chunks.decode import Decoding
+from nodes._stage import DECODER, serve
+from nodes._wire import settings
+from operators.actors.decoding import Decoding
 
 INPUTS = Decoding.INPUTS
 
@@ -17,20 +17,15 @@ INPUTS = Decoding.INPUTS
 def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a codec is small, and threads of it would wait for each other
     config = settings()
-    try:
-        decoding = Decoding(config, make_codec)  # before Node(): loading takes seconds in which nothing would be read
+    try:  # before Node(): loading takes seconds in which nothing would be read
+        decoding = Decoding(config, make_codec, time.monotonic_ns)
     except ValueError as error:
         sys.exit(str(error))
     run(Node(), decoding)
 
 
 def run(node: Node, decoding: Decoding) -> None:
-    wire = Wire(node, "decoder", INPUTS)
-    realtime(DECODER)  # a late hand-over is a wider seam
-    for _, message in wire.messages():
-        decoded = wire.attempt("chunk dropped", decoding.receive, message, time.monotonic_ns)
-        if decoded:
-            wire.send("action_chunk", *decoded)
+    serve("decoder", decoding, node, DECODER)  # a late hand-over is a wider seam
 
 
 if __name__ == "__main__":

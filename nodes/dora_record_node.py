@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dora import Node
 
-from nodes._edges import sources
 from nodes._recording import Recording
+from operators.wiring import sources
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def run(node: Node, environ: dict[str, str]) -> int:
     """Record until the dataflow ends; 1 when the file could not be written to its end."""
     try:
         path, told = Path(environ["DORA_RECORD_FILE"]), json.loads(environ["DORA_RECORD_TOPICS"])
-        topics = sources({"inputs": told})
+        topics = sources(told)
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
         print(f"dora-record-node is started by `dora record`, with DORA_RECORD_FILE and DORA_RECORD_TOPICS: {error}")
         return 1

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from dora import Node
 
-from nodes._wire import ROOT, Wire, settings
+from nodes._wire import ROOT, Found, Wire, settings
+from operators.actor import UNSENT
 from operators.actors.seen import FRESH_NS
-from operators.messages import HZ, ActionChunk, Episode, Fault, Plan, Proprio, Request
+from operators.messages import HZ, ActionChunk, Episode, Fault, Plan, Proprio, Request, Score
 from operators.schema import pack
 from operators.settings import Settings
 from recordings.drec.file import Damage, Reader
@@ -45,7 +46,8 @@ def main() -> None:
 
 def run(node: Node, config: Settings, path: Path, cameras: set[str]) -> None:
     wire = Wire(node, "playback", INPUTS)
-    for _, message in wire.messages():
+    while wire.open:
+        _, message = wire.next(0.1) or ("", None)
         if isinstance(message, Episode) and message.phase == "start":
             time.sleep(SETTLING_S)
             Playback(node, wire, config.speed, message.episode, cameras & wire.outputs).play(path)
@@ -84,7 +86,7 @@ class Playback:
                 self._until(begun + due)
                 begun += self._measure(proprio)
         self._until(time.monotonic_ns() + LAST_NS)
-        self._wire.send("score", self._last.tick if self._last else 0, True, False, [], np.zeros(0))
+        self._wire.send(Score(*UNSENT, self._last.tick if self._last else 0, True, False, [], np.zeros(0)))
 
     def _samples(self, reader: Reader) -> Iterator[Entry]:
         """What the recording holds of this episode, until that is over."""
@@ -127,11 +129,12 @@ class Playback:
     def _until(self, due_ns: int) -> None:
         """Hear what comes until then."""
         while self._wire.open and (left := due_ns - time.monotonic_ns()) > 0:
-            self._hear(next(self._wire.messages(left / 1e9), ("", None))[1])
-        for _, message in self._wire.drain():
-            self._hear(message)
+            self._hear(self._wire.next(left / 1e9))
+        for found in self._wire.drain():
+            self._hear(found)
 
-    def _hear(self, message: object) -> None:
+    def _hear(self, found: Found | None) -> None:
+        _, message = found or ("", None)
         if isinstance(message, Plan):
             self._reached = message.tick
         elif isinstance(message, Request):

@@ -5,13 +5,13 @@ import sys
 
 from dora import Node
 
-from nodes._edges import sources
 from nodes._recording import Recording
 from nodes._wire import ROOT, Wire, settings
 from operators.actors.journal import SHOWN
 from operators.frame import Frame
 from operators.messages import TOPICS, Episode, Fault
 from operators.settings import Settings
+from operators.wiring import sources
 
 INPUTS = {
     "frame_*": Frame,
@@ -30,7 +30,7 @@ def run(node: Node, config: Settings) -> str:
     if not config.record:
         return ""
     wire = Wire(node, "recorder", {"episode": Episode})
-    wired = sources(node.node_config())
+    wired = sources(node.node_config()["inputs"])
 
     def tell(line: str) -> None:
         print(line, flush=True)

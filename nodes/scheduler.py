@@ -2,7 +2,8 @@
 
 from dora import Node
 
-from nodes._wire import Wire, settings
+from nodes._stage import serve
+from nodes._wire import settings
 from operators.actors.scheduling import Scheduling
 from operators.settings import Settings
 
@@ -15,12 +16,7 @@ def main() -> None:
 
 
 def run(node: Node, config: Settings) -> None:
-    wire = Wire(node, "scheduler", INPUTS)
-    scheduling = Scheduling(config, sync="chunk_done" in wire.inputs)
-    for _, message in wire.messages():
-        ask = scheduling.receive(message)
-        if ask:
-            wire.send("request", *ask)
+    serve("scheduler", Scheduling(config, sync="chunk_done" in node.node_config()["inputs"]), node)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
 """The edge of a process: what comes in is checked, and dropped and named if bad; what goes out is numbered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pyarrow as pa
 
+from operators.actor import UNSENT, Outputs, Wrong
 from operators.frame import Frame, read_frame
-from operators.messages import TOPICS, Episode
-from operators.schema import BadMessage, pack, unpack
+from operators.messages import TOPICS, Episode, Fault
+from operators.schema import BadMessage, unpack
+
+OUTPUTS = {topic.message: name for name, topic in TOPICS.items()}  # what each message is sent from
 
 
 @dataclass
 class Edge:
-    """Checks everything one process receives and packs everything it sends.
+    """Checks everything one process receives and numbers everything it sends.
 
     Only messages of the current episode pass; an `Episode` that starts another one changes it. `faults` collects what
     went wrong as (kind, detail, count) until somebody sends them on; a fault is reported at its 1st, 2nd, 4th, 8th ...
@@ -32,9 +35,14 @@ class Edge:
     _seq: dict[str, int] = field(default_factory=dict)
     _sent: dict[str, int] = field(default_factory=dict)
 
-    def pack(self, output: str, t_ns: int, *columns: Any) -> pa.StructArray:
-        """A record of the topic called like the output, `seq, episode, t_ns` put in front of its other columns."""
-        return pack(TOPICS[output].message(self.number(output), self.episode, t_ns, *columns))
+    def stamped(self, message: Any, now_ns: int) -> tuple[str, Any]:
+        """A message of operators.actor.UNSENT header -> output, and the message as it is sent.
+
+        A time that is already there, of a measurement or of a cycle, stays.
+        """
+        output = OUTPUTS[type(message)]
+        t_ns = now_ns if message.t_ns < 0 else message.t_ns
+        return output, message._replace(seq=self.number(output), episode=self.episode, t_ns=t_ns)
 
     def number(self, output: str) -> int:
         """The next sequence number of an output."""
@@ -50,19 +58,27 @@ class Edge:
 
     def read(self, source: str, array: pa.Array, metadata: dict[str, Any] | None = None) -> Any | None:
         """The message, or None when it must not be used."""
-        topic = self.kind(source)
-        if topic is None:
+        if (topic := self.kind(source)) is None:
             return None
         received: Any
         try:
-            if topic is Frame:
-                received = read_frame(array, metadata or {}, self.episode)
-            else:
-                received = unpack(topic, array, None if topic is Episode else self.episode)
+            received = read_frame(array, metadata or {}) if topic is Frame else unpack(topic, array)
         except BadMessage as error:
             self.fault(f"{source} {error.kind}", str(error))
             return None
-        return self._episode(received) if topic is Episode else self._in_order(source, received)
+        return self.heard(source, received)
+
+    def heard(self, source: str, received: Any) -> Any | None:
+        """A message that was read, or None when it must not be used: of another episode, known, or out of order."""
+        if self.kind(source) is None:
+            return None
+        if isinstance(received, Episode):
+            return self._episode(received)
+        if received.episode != self.episode:
+            detail = f"expected episode {self.episode}, got {received.episode}"
+            self.fault(f"{source} episode", f"{type(received).__name__}: {detail}")
+            return None
+        return self._in_order(source, received)
 
     def receive(self, event: dict[str, Any]) -> Any | None:
         """The message of a dora event, or None when there is none to use."""
@@ -72,25 +88,27 @@ class Edge:
             return None
         return self.read(event["id"], event["value"], event["metadata"])
 
-    def attempt(self, kind: str, decide: Callable[..., Any], *arguments: Any) -> Any | None:
-        """`decide(*arguments)`, or None and a fault of this kind where it refuses with a ValueError."""
-        try:
-            return decide(*arguments)
-        except ValueError as error:
-            self.fault(kind, str(error))
-            return None
-
     def fault(self, kind: str, detail: str) -> None:
         """Count something that went wrong and report it if its turn has come."""
         self.counts[kind] = count = self.counts.get(kind, 0) + 1
         if count & (count - 1) == 0:
             self.faults.append((kind, detail, count))
 
-    def send_faults(self, send_output: Callable[[str, pa.Array], Any], t_ns: int) -> None:
-        """Send the faults collected since the last call."""
+    def outcome(self, port: str, outputs: Callable[[], Outputs]) -> Iterator[Any]:
+        """What an actor gives out; what it refuses with a ValueError, and what is wrong, becomes a fault."""
+        try:
+            for output in outputs():
+                if isinstance(output, Wrong):
+                    self.fault(*output)
+                else:
+                    yield output
+        except ValueError as error:
+            self.fault(f"{port} refused", str(error))
+
+    def taken_faults(self) -> list[Fault]:
+        """The faults collected since the last call, to be sent."""
         taken, self.faults = self.faults, []
-        for fault in taken:
-            send_output("fault", self.pack("fault", t_ns, self.node, *fault))
+        return [Fault(*UNSENT, self.node, *fault) for fault in taken]
 
     def forget_order(self) -> None:
         """A sender was restarted and counts from 0 again."""

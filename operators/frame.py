@@ -25,11 +25,11 @@ def frame_metadata(width: int, height: int, seq: int, episode: int, t_ns: int) -
     return {"encoding": "rgb8", "primitive": "image", **{key: int(value) for key, value in numbers}}
 
 
-def read_frame(array: pa.Array, metadata: dict[str, Any], episode: int) -> Frame:
+def read_frame(array: pa.Array, metadata: dict[str, Any]) -> Frame:
     """Check and view a frame without copying.
 
     Raises:
-        BadMessage: not pixels, missing metadata, another size than it says, or another episode.
+        BadMessage: not pixels, missing metadata, or another size than it says.
     """
     if array.type != pa.uint8() or array.null_count:
         raise BadMessage(Frame, "schema", f"expected uint8 pixels, got {array.type}")
@@ -39,6 +39,4 @@ def read_frame(array: pa.Array, metadata: dict[str, Any], episode: int) -> Frame
     width, height = metadata["width"], metadata["height"]
     if min(width, height) < 1 or len(array) != width * height * 3:
         raise BadMessage(Frame, "size", f"expected {width} x {height} x 3 bytes, got {len(array)}")
-    if metadata["episode"] != episode:
-        raise BadMessage(Frame, "episode", f"expected episode {episode}, got {metadata['episode']}")
     return Frame(array.to_numpy().reshape(height, width, 3), *(metadata[key] for key in KEYS[2:]))

@@ -6,7 +6,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from operators.actors.scheduling import Ask
 from operators.chunks.foresight import rolled_forward
 from operators.chunks.prefix import GUIDES
 from operators.frame import Frame
@@ -148,7 +147,7 @@ def camera_on_arm(policy: Policy) -> str:
 
 
 def observe(
-    asked: Request | Ask, proprio: Proprio, frames: Mapping[str, Frame], plan: Plan | None, guide: str
+    asked: Request, proprio: Proprio, frames: Mapping[str, Frame], plan: Plan | None, guide: str
 ) -> Observation:
     """What the policy is shown.
 

@@ -48,26 +48,22 @@ def pack(message: tuple) -> pa.StructArray:
     return pa.StructArray.from_arrays(columns, fields=fields)
 
 
-def unpack(message: type[M], array: pa.Array, episode: int | None = None) -> M:
+def unpack(message: type[M], array: pa.Array) -> M:
     """Check and read one message; list columns become read-only views of the received buffer.
 
     Args:
         message: the class expected.
         array: what was received.
-        episode: if given, messages of another episode are refused.
 
     Raises:
-        BadMessage: another type, not one record, a null, a number that is not finite, or another episode.
+        BadMessage: another type, not one record, a null, or a number that is not finite.
     """
     expected = schema(message)
     if array.type != expected:
         raise BadMessage(message, "schema", f"expected {expected}, got {array.type}")
     if len(array) != 1 or array.null_count:
         raise BadMessage(message, "length", f"expected one record without null, got {len(array)}")
-    received = message(*(_value(message, array.field(i), field) for i, field in enumerate(expected)))
-    if episode is not None and received.episode != episode:  # pyright: ignore[reportAttributeAccessIssue]
-        raise BadMessage(message, "episode", f"expected episode {episode}, got {received.episode}")  # pyright: ignore[reportAttributeAccessIssue]
-    return received
+    return message(*(_value(message, array.field(i), field) for i, field in enumerate(expected)))
 
 
 class BadMessage(ValueError):

@@ -10,16 +10,20 @@ class Shutter:
 
     The state that a request of tick T is to be answered from is that of the row before it: the first that is measured
     after the scheduler asked.
+
+    Args:
+        every: scenes from one picture to the next that nobody asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every: int = EVERY) -> None:
+        self._every = every
         self.restart()
 
     def restart(self) -> None:
         self._newest: Scene | None = None
         self._drawn = True  # the newest scene
         self._wanted: int | None = None  # tick
-        self._since = EVERY  # scenes that have come since the last that was drawn
+        self._since = self._every  # scenes that have come since the last that was drawn
 
     def receive(self, message: Scene | Request) -> Scene | None:
         """The scene to draw now, if there is one."""
@@ -31,7 +35,7 @@ class Shutter:
         asked = self._wanted is not None and self._newest is not None and self._newest.tick >= self._wanted
         if asked:
             self._wanted = None
-        if self._newest is None or self._drawn or not (asked or self._since >= EVERY):
+        if self._newest is None or self._drawn or not (asked or self._since >= self._every):
             return None
         self._drawn, self._since = True, 0
         return self._newest

@@ -39,14 +39,17 @@ class Check:
         check_policy(graph, config)
 
 
-def graph_settings(mode: str, environ: Mapping[str, str]) -> Settings:
-    """Settings as the graph of a mode has them: its own defaults, where the environment says nothing.
+def graph_settings(graph: Path, environ: Mapping[str, str]) -> Settings:
+    """Settings as a graph has them: its own defaults, where the environment says nothing.
 
     Raises:
-        ValueError: POLICY or a codec that is not, or not for this TASK; says what there is.
+        ValueError: there is no such graph, or no such POLICY or codec for this TASK; says what there is.
     """
-    graph = yaml.safe_load((GRAPHS / f"{mode}.yml").read_text())
-    config = parse({**resolved(graph["env"], environ), **environ})
+    if not graph.is_file():
+        there = ", ".join(sorted(path.stem for path in GRAPHS.glob("*.yml")))
+        raise ValueError(f"expected a graph: {there}, or the path of one of your own, got {graph}")
+    described = yaml.safe_load(graph.read_text())
+    config = parse({**resolved(described.get("env") or {}, environ), **environ})
     check(config)
     return config
 

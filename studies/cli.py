@@ -37,10 +37,10 @@ class Report:
 
 @dataclass(frozen=True)
 class Variables:
-    """Print the table of all environment variables."""
+    """Print the table of all environment variables, that of docs/variables.md."""
 
     def run(self) -> None:
-        from operators.settings import table
+        from studies.variables import table
 
         print(table(), end="")
 

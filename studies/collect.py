@@ -15,6 +15,7 @@ import numpy as np
 from rich.progress import track
 
 from models.registry import policy_class
+from nodes.drivers.camera_sim import renderer
 from operators.messages import HZ
 from operators.settings import Settings
 from recordings.dataset.facts import Facts
@@ -26,7 +27,7 @@ from simulation.renderer import Renderer
 from simulation.tasks import choice, make_task, named, task_class, taught
 from studies.disturbed import Disturbances, Disturbed
 from studies.driven import Driven
-from studies.lockstep import Lockstep
+from studies.simulated import Simulated
 
 COLLECTING_SEEDS = range(10_000)  # 10 000-19 999 tune, 20 000 and up evaluate
 
@@ -114,9 +115,8 @@ def record(job: Job) -> Prepared:
         disturbances = Disturbances(options.recovery, options.drift, options.pause)
         played = Disturbed(task, disturbances, every, *_rig(options.task, options.render), options.image)
     else:
-        played = Driven(
-            job.seed, _driven(options.policy, options.task, options.variant, options.render), every, options.image
-        )
+        rigs = _driven(options.policy, options.task, options.variant, options.render)
+        played = Driven(job.seed, rigs, every, _rig(options.task, options.render)[1], options.image)
     played.play(options.ticks)
     about = {"seed": job.seed, "task": named(options.task), "variant": _variant(options), **played.result()}
     notes, text = played.notes, task_class(options.task).TEXTS[0]
@@ -188,14 +188,14 @@ def _end_with_parent() -> None:
 @cache
 def _rig(task: str, render: int) -> tuple[World, Renderer]:
     """One world and renderer a process, used again for every episode."""
-    return World(), Renderer(task_class(task), render, render)
+    return World(), renderer(task, render, render)
 
 
 @cache
-def _driven(policy: str, task: str, variant: str, render: int) -> dict[str, Lockstep]:
+def _driven(policy: str, task: str, variant: str, render: int) -> dict[str, Simulated]:
     """The same where a policy moves the arm."""
     config = Settings(policy=policy, task=task, variant=variant, image_width=render, image_height=render)
-    return {mode: Lockstep(config, mode) for mode in ("sync", "async_rtr")}
+    return {mode: Simulated(config, mode) for mode in ("sync", "async_rtr")}
 
 
 def _summary(out: Path, succeeded: list[float], elapsed_s: float) -> None:

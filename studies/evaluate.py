@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import ceil
 from multiprocessing import get_context
@@ -26,7 +26,7 @@ from operators.messages import HZ
 from operators.settings import Settings
 from recordings.trace import DamagedTrace, load, save
 from studies.check import graph_settings
-from studies.lockstep import MODES, Lockstep
+from studies.simulated import GRAPHS, OPTICS, Optics, Simulated
 
 EVALUATION_SEEDS = 20_000  # 0-9 999 collect, 10 000-19 999 tune
 
@@ -38,7 +38,10 @@ class Evaluate:
     task: str = ""
     """Empty: the first there is."""
     policy: str = "dp_latent60"
-    mode: Literal["sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2"] = "async_rtr"
+    mode: str = "async_rtr"
+    """A graph of dataflows/, without its .yml."""
+    graph: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """A graph of your own, in the place of --mode."""
     delay: str = "8"
     """Ticks of 1/60 s from the exposure of the picture to the takeover: a number, or lognormal:8, spikes:8, outage:8.
     The age of the picture is part of it. Below full feed fewer plan ticks pass in it."""
@@ -49,6 +52,10 @@ class Evaluate:
     """One of the task's own; empty: its first."""
     sight: Literal["true", "black", "other_episode", "other_target"] = "true"
     """What the policy's pictures show; other_target: another goal is painted, and judged."""
+    picture_age_ms: float = OPTICS.age_ms
+    """From the exposure of a picture to the policy; the default is that of live runs."""
+    picture_period: int = OPTICS.period_cycles
+    """Cycles from one picture to the next that nobody asked for."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Write the metrics here: per name mean, 95 % interval, n."""
     trace: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -64,18 +71,19 @@ class Job:
     """One episode to play."""
 
     config: Settings
-    mode: str
+    mode: str  # a graph: its name in dataflows/, or its path
     delay: str
     number: int
     seed: int
     trace: Path | None
     sight: str = "true"
     timed: bool = False  # tell how long computation took; it changes nothing else
+    optics: Optics = OPTICS
 
     @property
     def configuration(self) -> str:
         """Hash of everything that decides the outcome but the episode."""
-        return sha256(repr((self.config, self.mode, self.delay, self.sight)).encode()).hexdigest()[:12]
+        return sha256(repr((self.config, self.mode, self.delay, self.sight, self.optics)).encode()).hexdigest()[:12]
 
 
 def evaluate(options: Evaluate) -> dict[str, dict]:
@@ -85,16 +93,17 @@ def evaluate(options: Evaluate) -> dict[str, dict]:
         ValueError: an option that is none.
     """
     names = {"TASK": options.task, "POLICY": options.policy, "VARIANT": options.variant}
-    config = graph_settings(options.mode, {**os.environ, **names})
+    graph = options.graph or GRAPHS / f"{options.mode}.yml"
+    config = graph_settings(graph, {**os.environ, **names})
     delay_cycles(options.delay, 0, 0, 0)
-    jobs = [
-        Job(config, options.mode, options.delay, number, options.seed + number, options.trace, options.sight)
-        for number in range(options.episodes)
-    ]
-    found = list(track(play_all(jobs, options.workers), f"{options.mode}, delay {options.delay}", len(jobs)))
+    optics, mode = Optics(options.picture_age_ms, options.picture_period), options.mode
+    first = Job(config, mode, options.delay, 0, options.seed, options.trace, options.sight, optics=optics)
+    first = replace(first, mode=str(options.graph)) if options.graph else first
+    jobs = [replace(first, number=number, seed=options.seed + number) for number in range(options.episodes)]
+    found = list(track(play_all(jobs, options.workers), f"{graph.stem}, delay {options.delay}", len(jobs)))
     metrics = aggregate([metrics for _, metrics in sorted(found, key=lambda pair: pair[0])])
     seeds = f"{options.episodes} episodes from seed {options.seed}"
-    show(metrics, f"{options.policy}, {options.mode}, delay {options.delay}, {seeds}")
+    show(metrics, f"{options.policy}, {graph.stem}, delay {options.delay}, {seeds}")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         about = {"configuration": jobs[0].configuration, "seed": options.seed, "episodes": options.episodes}
@@ -176,14 +185,13 @@ def show(metrics: dict[str, dict], title: str) -> None:
     Console().print(table)
 
 
-_rigs: dict[tuple[Settings, str, str, bool], Lockstep] = {}
+_rigs: dict[tuple, Simulated] = {}
 
 
-def _rig(job: Job) -> Lockstep:
+def _rig(job: Job) -> Simulated:
     """One world a process, used again for every episode."""
-    key = (job.config, job.mode, job.sight, job.timed)
+    key = (job.config, job.mode, job.sight, job.timed, job.optics)
     if key not in _rigs:
-        assert job.mode in MODES
-        clock = time.perf_counter_ns if job.timed else None
-        _rigs[key] = Lockstep(job.config, job.mode, sight=job.sight, clock=clock)
+        graph = Path(job.mode) if job.mode.endswith(".yml") else job.mode
+        _rigs[key] = Simulated(job.config, graph, job.sight, time.perf_counter_ns if job.timed else int, job.optics)
     return _rigs[key]

@@ -6,8 +6,8 @@ from pathlib import Path
 from operators.settings import Settings
 from reports.speed import draw
 from studies.evaluate import EVALUATION_SEEDS, delay_cycles
-from studies.lockstep import Lockstep
 from studies.methods import chosen
+from studies.simulated import Simulated
 
 SHOWN = {
     "naive": "naive",
@@ -32,7 +32,7 @@ class Speed:
         delay_cycles(self.delay, 0, 0, 0)
         logs = {}
         for name, method in chosen(self.methods).items():
-            rig = Lockstep(method.config(Settings(policy=self.policy)), method.mode)
+            rig = Simulated(method.config(Settings(policy=self.policy)), method.mode)
             log = rig.run(0, self.seed, lambda chunk: delay_cycles(self.delay, self.seed, 0, chunk))
             logs[SHOWN.get(name, name)] = log
         draw(logs, f"{self.policy}, seed {self.seed}, {self.delay} ticks from picture to takeover", self.out)

@@ -14,7 +14,7 @@ from simulation.renderer import Renderer
 from simulation.tasks import task_class
 from studies.check import graph_settings
 from studies.evaluate import delay_cycles
-from studies.lockstep import Lockstep
+from studies.simulated import GRAPHS, Simulated
 
 NAMES = {"sync": "sync", "async_naive": "async, naive", "async_rtr": "async, reuse-then-refine"}
 EVERY = 2  # cycles a picture
@@ -48,7 +48,7 @@ class Video:
             raise ValueError(f"--out: expected a file .webm or .webp, got {self.out}")
         delay_cycles(self.delay, 0, 0, 0)
         environ = {**os.environ, "POLICY": self.policy, "VARIANT": self.variant}
-        configs = {mode: graph_settings(mode, environ) for mode in self.modes}
+        configs = {mode: graph_settings(GRAPHS / f"{mode}.yml", environ) for mode in self.modes}
         films = [film(configs[mode], mode, self.delay, self.seed) for mode in track(self.modes, "episodes")]
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write(self.out, films)
@@ -57,17 +57,15 @@ class Video:
 
 def film(config: Settings, mode: str, delay: str, seed: int) -> list[np.ndarray]:
     """One episode's pictures, one each EVERY cycles: its cameras one above the other, (h, WIDTH, 3) uint8 BGR."""
-    rig, draw, tally = Lockstep(config, mode), Renderer(task_class(config.task), WIDTH, HEIGHT), Tally()
+    rig, draw, tally = Simulated(config, mode), Renderer(task_class(config.task), WIDTH, HEIGHT), Tally()
     pictures: list[np.ndarray] = []
 
-    def listen(topic: str, message: tuple) -> None:
-        if not isinstance(message, Command):
-            return
-        tally.add(message)
-        if message.cycle % EVERY == 0:
-            scene = Scene(*message[:3], message.tick, *rig.world.scene())
-            both = np.vstack([draw.render(scene, camera) for camera in draw.cameras])[..., ::-1]
-            pictures.append(captioned(both, f"{NAMES[mode]}  {message.cycle / HZ:.1f} s", tally.text))
+    def listen(sender: str, output: str, message: object) -> None:
+        if isinstance(message, Command):
+            tally.add(message)
+        if isinstance(message, Scene) and message.seq % EVERY == 0:
+            both = np.vstack([draw.render(message, camera) for camera in draw.cameras])[..., ::-1]
+            pictures.append(captioned(both, f"{NAMES[mode]}  {message.seq / HZ:.1f} s", tally.text))
 
     log = rig.run(0, seed, lambda chunk: delay_cycles(delay, seed, 0, chunk), listen)
     draw.close()

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +18,14 @@ import numpy as np
 import pyarrow as pa
 
 from models.registry import make_codec, make_policy
-from nodes import camera, decoder, evaluator, executor, policy, robot, scheduler
-from nodes._wire import Wire
+from nodes import camera, decoder, evaluator, executor, policy, scheduler
 from nodes.drivers import make_robot
+from operators.actors.decoding import Decoding
+from operators.actors.evaluating import Evaluating
 from operators.actors.following import Following
-from operators.chunks.decode import Decoding
+from operators.actors.moving import Moving
 from operators.decoder_op import Operator as DecoderOperator
+from operators.edge import Edge
 from operators.messages import TOPICS, Scene, Score
 from operators.scheduler_op import Operator as SchedulerOperator
 from operators.schema import pack, schema, unpack
@@ -35,7 +37,7 @@ from recordings.trace import load as load_trace
 from simulation.shutter import EVERY
 from tests.boot import moved
 from tests.envelope import ENVELOPE, UR5E
-from tests.replay import EXPERT, UNREPEATABLE, Mock, replay_node
+from tests.replay import EXPERT, UNREPEATABLE, Inline, replay_node
 
 FOLDER = Path(__file__).parents[1] / "recordings" / "golden"
 RECORDING = FOLDER / "golden.drec"
@@ -90,10 +92,11 @@ def scenes(by_ns: int) -> list[Event]:
     return [start, *(("scene", moved(Message(array, {}, 0), by_ns)) for array in stored[-2 * PICTURES :])]
 
 
-def _node(run: Callable[[Any], Any], wired: dict[str, str], kind: type[Mock] = Mock) -> Callable[[list], Outputs]:
+def _node(run: Callable[[Any], Any], wired: dict[str, str]) -> Callable[[list], Outputs]:
     def replay(found: list[dict[str, Any]]) -> Outputs:
-        node = replay_node(found, kind, node_config={"inputs": dict.fromkeys(wired.values(), "")})
-        run(node)
+        node = replay_node(found, node_config={"inputs": dict.fromkeys(wired.values(), "")})
+        with patch("nodes._stage.worker_thread", Inline):
+            run(node)
         return node.outputs
 
     return replay
@@ -111,31 +114,22 @@ def _operator(make: Callable[[], Any]) -> Callable[[list], Outputs]:
     return replay
 
 
-class _Patient(Mock):
-    """Goes on after a request only when it was answered, as the run did."""
-
-    asked = 0
-
-    def next(self, timeout: float | None = None) -> Any:
-        if self.asked > len(self.outputs.get("chunk", [])) + len(self.outputs.get("fault", [])):
-            return {"type": "ERROR"}  # as when nothing has come
-        event = super().next(timeout)
-        self.asked += bool(event and event.get("id") == "request")
-        return event
-
-
 def _robot(found: list[dict[str, Any]]) -> Outputs:
     """One cycle a recorded measurement; commands in between are what it then finds."""
-    node = replay_node([])
-    wire = Wire(node, "robot", robot.INPUTS)
-    tested, cycle = robot.Robot(wire, make_robot(SETTINGS, UR5E), Following(ENVELOPE)), 0
+    edge, cycle = Edge("robot", Moving.INPUTS), 0
+    sent: Outputs = {}
+    actor = Moving(make_robot(SETTINGS, UR5E), Following(ENVELOPE))
     for event in found:
+        outputs: Any = ()
         if event["id"] == "proprio":
-            tested.cycle(cycle, cycle * 16_666_667)
+            outputs = edge.outcome("cycle", partial(actor.wake, 1 + cycle * 16_666_666))
             cycle += 1
-        elif (received := wire.edge.receive(event)) is not None:
-            tested.receive(received)
-    return node.outputs
+        elif (received := edge.receive(event)) is not None:
+            outputs = edge.outcome(event["id"], partial(actor.receive, event["id"], received, 0))
+        for message in [*outputs, *edge.taken_faults()]:
+            output, stamped = edge.stamped(message, 0)
+            sent.setdefault(output, []).append(pack(stamped))
+    return sent
 
 
 def _camera(output: str) -> Callable[[list], Outputs]:
@@ -180,9 +174,9 @@ PROCESSES = {
     "scheduler_op": Process(_ASYNC, _operator(SchedulerOperator)),
     "decoder": Process(_DECODER, _node(lambda node: decoder.run(node, Decoding(SETTINGS, make_codec)), _DECODER)),
     "decoder_op": Process(_DECODER, _operator(DecoderOperator)),
-    "policy": Process(_POLICY, _node(_policy, _POLICY, _Patient)),
-    "policy_vlash": Process(_GUIDED, _node(_guided(guide="vlash"), _GUIDED, _Patient)),
-    "policy_rtc": Process(_GUIDED, _node(_guided(policy="expert_flow"), _GUIDED, _Patient), 1e-5),
+    "policy": Process(_POLICY, _node(_policy, _POLICY)),
+    "policy_vlash": Process(_GUIDED, _node(_guided(guide="vlash"), _GUIDED)),
+    "policy_rtc": Process(_GUIDED, _node(_guided(policy="expert_flow"), _GUIDED), 1e-5),
     "executor_ruckig": Process(_EXECUTOR, _node(_smoothed, _EXECUTOR)),
     "robot": Process({"episode": "episode", "command": "command", "proprio": "proprio"}, _robot, 1e-4),
     "camera_front": Process({"episode": "episode", "scene": "scene"}, _camera("frame_front")),
@@ -193,7 +187,9 @@ SAME = {"scheduler_op": "scheduler", "decoder_op": "decoder"}  # stored once for
 
 def evaluated(folder: Path) -> tuple[dict[str, Any], Outputs]:
     """What the evaluator makes of the recording, told at its end that the task is done: counts and metrics."""
-    inputs = {name: name for name in (*evaluator.HEARD, "frame_front", "frame_wrist")}
+    inputs = {
+        name: name for name in (*(name for name in Evaluating.INPUTS if name in TOPICS), "frame_front", "frame_wrist")
+    }
     done = pack(Score(10_000, 0, 0, 0, True, False, ["coverage"], np.zeros(1)))
     found = [*events(inputs, recorded()), {"type": "INPUT", "id": "score", "value": done, "metadata": {}}]
     node = replay_node(found, node_config={"inputs": inputs}, dataflow_descriptor={"nodes": []})

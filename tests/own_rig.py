@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import numpy as np
 
-from nodes.drivers import DriverError, Reading
+from operators.drivers import DriverError, Reading
 
 
 class Camera:

@@ -1,5 +1,6 @@
 """Replaying recorded messages into a process without a daemon. Shared by the tests of nodes."""
 
+from concurrent.futures import Future
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from operators.frame import frame_metadata
 from operators.messages import TOPICS
 from operators.schema import pack, unpack
 from operators.settings import Settings
-from studies.lockstep import Lockstep
+from studies.simulated import Simulated
 
 UNREPEATABLE = ("seq", "t_ns", "begun_ns", "refine_ms", "inference_ms")  # counts of another process, and clocks
 
@@ -28,6 +29,18 @@ def replay_node(inputs: list, mock: type[Mock] = Mock, **about: Any) -> Any:
     return mock(inputs, **about)
 
 
+class Inline:
+    """A worker that works at once: what takes long then takes no time, and its order is known."""
+
+    def submit(self, call: Any, *arguments: Any) -> Future:
+        future: Future = Future()
+        future.set_result(call(*arguments))
+        return future
+
+    def shutdown(self) -> None:
+        """Nothing is left to do."""
+
+
 class _Sample:
     def __init__(self, node, output, pixels, metadata):
         self.node, self.output, self.pixels, self.metadata = node, output, pixels, metadata
@@ -42,14 +55,30 @@ class _Sample:
 EXPERT: dict[str, Any] = {"policy": "expert", "codec": "dct"}  # who needs neither pictures nor checkpoints
 
 
+HEARD = ("episode", "proprio", "request", "chunk", "features", "action_chunk", "command", "plan", "chunk_done")
+
+
 @cache
 def episode_messages(
     mode: str, delay: int = 8, seconds: float = 3.0, seed: int = 10_000, **settings: Any
 ) -> list[tuple[str, tuple]]:
-    """(topic, message) of the beginning of an episode, in the order processes would receive them."""
+    """(topic, message) of the beginning of an episode, in the order they are sent in.
+
+    A measurement stands right before the command of its cycle: what executors with CLOCK=rig then hear before each
+    cycle is what the one in simulated time heard.
+    """
     heard: list[tuple[str, tuple]] = []
+    measured: list[tuple[str, tuple]] = []
+
+    def listen(sender: str, topic: str, message: tuple) -> None:
+        if topic == "proprio":
+            measured.append((topic, message))
+        elif topic in HEARD:
+            heard.extend([*measured, (topic, message)] if topic == "command" else [(topic, message)])
+            measured[:] = [] if topic == "command" else measured
+
     config = Settings(**{**EXPERT, "time_limit_s": seconds, **settings})
-    Lockstep(config, mode).run(0, seed, lambda chunk: delay, lambda topic, message: heard.append((topic, message)))
+    Simulated(config, mode).run(0, seed, lambda chunk: delay, listen)
     return heard
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.actors.decoding import Decoding
 from operators.actors.executing import BLOCKED_CYCLES, Execution
 from operators.chunks.codec import DctCodec
-from operators.chunks.decode import Decoding
 from operators.messages import ActionChunk, Chunk, Plan, Proprio, Request
 from operators.motion.align import (
     BLOCKED_M,
@@ -27,6 +27,7 @@ from operators.motion.rotation import is_orthonormal, pose_from_action, to_relat
 from operators.motion.rows import Rows, rows
 from operators.policy import Observation, in_content_time
 from operators.settings import Settings
+from tests.acting import first
 from tests.chunks import START, curve, line
 from tests.envelope import ENVELOPE
 
@@ -240,9 +241,9 @@ def told(align: str = "phase", refine: str = "rtr", off: float = 3.0, lag: float
     there[2] += lag
     decoder = decoding(align, refine)
     if wired:
-        decoder.receive(planned(plan, 40), int)
+        first(decoder, planned(plan, 40))
     chunk = predicted(motion(30, H, phase=-off), pose_from_action(there), **about)
-    found = decoder.receive(chunk, int)
+    found = first(decoder, chunk)
     assert found is not None
     return plan, found
 

@@ -15,13 +15,13 @@ FOLDERS = ("models", "nodes", "operators", "recordings", "reports", "robots", "s
 # folder -> project packages it may import; a dotted name allows that module alone
 MAY_IMPORT = {
     "operators": {"operators"},
-    "operators/*_op.py": {"operators", "models.registry"},
+    "operators/*_op.py": {"operators", "models.registry", "nodes._operator"},
     "models": {"models", "operators", "recordings"},
     "recordings": {"recordings", "operators"},
     "reports": {"reports", "operators"},
     "robots": {"robots", "operators"},
     "simulation": {"simulation", "operators"},
-    "studies": {"studies", "models", "operators", "recordings", "reports", "robots", "simulation"},
+    "studies": {"studies", "models", "nodes.drivers", "operators", "recordings", "reports", "robots", "simulation"},
     "nodes": {"nodes", "models", "operators", "recordings", "reports", "robots", "simulation"},
 }
 # the functional core: no clock, environment, file, process, network or luck

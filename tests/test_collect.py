@@ -114,7 +114,7 @@ def test_in_a_pause_the_tick_and_the_robot_stand(tmp_path):
 def test_where_a_policy_moves_the_arm_the_expert_labels_its_states(tmp_path):
     collect(options(tmp_path / "set", policy="dp_latent60", fps=10, ticks=200))
     rows, task = Dataset.open(tmp_path / "set").rows(0), make_task("write_board", FIRST)
-    assert len(rows["tick"]) == 34 and np.all(np.diff(rows["tick"]) >= 0)
+    assert len(rows["tick"]) == 33 and np.all(np.diff(rows["tick"]) >= 0)
     assert (rows["label.ticks_left"][-1] < task.duration_ticks - 100) and np.all(rows["since_push"] == -1)
     off = off_path(rows, task)
     assert np.all(off[24:, -1] < 0.001), "a label does not lead back"  # of rows on the board

@@ -2,7 +2,7 @@
 
 import time
 from itertools import pairwise
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 
 from models.registry import make_policy
 from nodes import executor, policy
-from nodes._encoding import Encoding
+from operators.actor import Done
 from operators.actors.executing import Execution
+from operators.actors.inferring import Inferring
 from operators.chunks.correct import LARGEST_M, LATEST, MEASURED, STALE, Head, corrected
 from operators.frame import Frame
-from operators.messages import ActionChunk, Features, Proprio
+from operators.messages import ActionChunk, Episode, Features, Proprio
 from operators.motion.join import newest
 from operators.motion.rotation import matrix_from_6d, matrix_from_vector, sixd_from_matrix, vector_from_matrix
 from operators.settings import Settings
-from studies import lockstep
-from studies.lockstep import Lockstep
+from studies import simulated
+from studies.simulated import Simulated
+from tests.acting import gave
 from tests.chunks import POSE, START, curve, line
 from tests.envelope import ENVELOPE
 from tests.replay import EXPERT, assert_same, episode_messages, events, replay_node, sent, told
@@ -133,18 +135,18 @@ def commanded(messages: list[tuple[str, tuple]]) -> np.ndarray:
 def corrected_episode() -> list[tuple[str, tuple]]:
     """The beginning of an episode with a head of random weights."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lockstep, "read_head", lambda policy: head())
+        patched.setattr(simulated, "read_head", lambda policy: head())
         return episode_messages("async_a2c2", seconds=0.8, **LEARNED)
 
 
 def test_only_a_head_that_has_learnt_something_changes_an_episode(corrected_episode, monkeypatch):
     naive = commanded(episode_messages("async_naive", seconds=0.8, **LEARNED))
     assert not np.array_equal(commanded(corrected_episode), naive)
-    monkeypatch.setattr(lockstep, "read_head", lambda policy: head(last=0.0))
+    monkeypatch.setattr(simulated, "read_head", lambda policy: head(last=0.0))
     idle = episode_messages("async_a2c2", seconds=0.8, margin=0, **LEARNED)  # which nothing reads here
     assert np.array_equal(commanded(idle), naive)
     with pytest.raises(ValueError, match="and expert has none"):
-        Lockstep(Settings(**EXPERT), "async_a2c2")
+        Simulated(Settings(**EXPERT), "async_a2c2")
 
 
 def test_the_executor_commands_the_robot_exactly_as_in_lockstep(corrected_episode, monkeypatch):
@@ -166,33 +168,23 @@ def test_without_a_head_or_an_encoder_the_nodes_end_at_once_and_say_why(tmp_path
 
 
 def test_each_wrist_picture_is_encoded_once_with_the_newest_of_the_front():
-    sent, busy = [], []
+    looked: list[list[str]] = []
 
-    def see(proprio, frames):
-        busy.append(sorted(frames))
-        return np.full(3, frames["wrist"].t_ns, np.float32)
+    class Seeing:
+        cameras, on_arm = ("front", "wrist"), "wrist"
 
-    wire = SimpleNamespace(episode=0, send=lambda output, *columns: sent.append((output, columns)))
-    encoding = Encoding(wire, SimpleNamespace(cameras=("front", "wrist"), on_arm="wrist", features=see))  # pyright: ignore[reportArgumentType]
-    frames: dict[str, Frame] = {}
-    states = [measured(tick)._replace(t_ns=tick) for tick in range(10)]
-    for tick, camera in [
-        (2, "front"),
-        (2, "wrist"),
-        (2, "wrist"),
-        (4, "front"),
-        (4, "wrist"),
-        (6, "front"),
-        (8, "wrist"),
-    ]:
-        frames[camera] = Frame(np.zeros((4, 4, 3), np.uint8), 0, 0, tick)
-        encoding.look(states, frames)
-        while encoding._running and not encoding._running.done():
-            time.sleep(0.001)
-    encoding.close()
-    assert [(output, columns[0], list(columns[2])) for output, columns in sent] == [
-        ("features", 2, [2, 2, 2]),
-        ("features", 4, [4, 4, 4]),
-        ("features", 8, [8, 8, 8]),
-    ]
-    assert busy == [["front", "wrist"]] * 3
+        def features(self, proprio, frames):
+            looked.append(sorted(frames))
+            return np.full(3, frames["wrist"].t_ns, np.float32)
+
+    sees: Any = Seeing()
+    policy, told_of = Inferring(Settings(), sees, sees), []
+    gave(policy, Episode(0, 0, 0, "start", 1, "", "", "", "", False))
+    for tick in range(10):
+        gave(policy, measured(tick)._replace(t_ns=tick))
+    shown = [(2, "front"), (2, "wrist"), (2, "wrist"), (4, "front"), (4, "wrist"), (6, "front"), (8, "wrist")]
+    for tick, camera in shown:
+        for work in gave(policy, Frame(np.zeros((4, 4, 3), np.uint8), 0, 0, tick), f"frame_{camera}"):
+            told_of += gave(policy, Done(work.call(), 0, 1.0), work.port)
+    assert [(each.tick, list(each.values)) for each in told_of] == [(2, [2] * 3), (4, [4] * 3), (8, [8] * 3)]
+    assert looked == [["front", "wrist"]] * 3

@@ -11,6 +11,7 @@ import yaml
 
 from operators.messages import TOPICS
 from operators.settings import Settings
+from operators.wiring import mode, sources, wiring
 
 GRAPHS = sorted(Path("dataflows").glob("*.yml"))
 CHOOSE = {"TASK", "VARIANT", "PROMPT", "POLICY", "LATENCY_MS", "SEED", "EPISODES", "RECORD", "OUT"}  # in every graph
@@ -119,7 +120,21 @@ def test_the_policy_never_hears_of_the_scene():
         assert not sources & {"robot/scene", "robot/score"}
 
 
-def test_the_readme_holds_the_table_of_variables():
-    from operators.settings import table
+def test_the_mode_of_a_graph_is_read_from_its_edges():
+    said = {graph.stem: mode(load(graph.name)) for graph in GRAPHS}
+    assert {name: said[name] for name in ("sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2")} == {
+        name: name for name in ("sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2")
+    }
+    assert said["async_rtr_operators"] == "async_rtr"
 
-    assert table() in Path("README.md").read_text()
+
+def test_the_operators_graph_is_wired_like_the_nodes_graph():
+    one, other = wiring(load("async_rtr.yml")), wiring(load("async_rtr_operators.yml"))
+    assert {edge: sorted(hearers) for edge, hearers in one.items()} == {
+        edge: sorted(hearers) for edge, hearers in other.items()
+    }
+    assert ("decoder", "executed") in one["executor", "plan"]
+    assert sources({"a": "camera/frame", "b": {"source": "robot/op/x", "queue_size": 1}}) == {
+        "a": ("camera", "frame"),
+        "b": ("robot", "op/x"),
+    }

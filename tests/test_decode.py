@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from operators.actors.decoding import Decoding
 from operators.chunks.codec import DctCodec, reconstruct
-from operators.chunks.decode import Decoded, Decoding, UnfitChunk, decode, interpolate
+from operators.chunks.decode import UnfitChunk, decode, interpolate
 from operators.chunks.refine import HANDOVER, LateChunk, refine
 from operators.edge import Edge
 from operators.messages import ActionChunk, Chunk, Episode, Plan
@@ -14,6 +15,7 @@ from operators.motion.rotation import action_from_pose, angle_between, orthonorm
 from operators.motion.rows import Rows, rows
 from operators.schema import pack, unpack
 from operators.settings import Settings
+from tests.acting import first
 
 CODEC = DctCodec()
 REFERENCE = np.array([0.4, -0.1, 0.2, 2.2, 1.8, 0.1])
@@ -114,7 +116,7 @@ def test_a_15_hz_chunk_is_refined_like_any_other():
     slow = chunk(to_relative(absolute(12, 15), REFERENCE), rate_hz=15)
     assert np.allclose(decode(slow, CODEC).action[:45, :3], absolute()[:45, :3], atol=2e-4)
     decoding = Decoding(Settings(), lambda _: CODEC)
-    decoding.receive(plan_message(30, 38), int)
+    first(decoding, plan_message(30, 38))
     assert len(decoding.rows(slow)[0]) == 40
 
 
@@ -140,9 +142,9 @@ def test_rotations_that_are_none_are_refused_and_not_smoothed_over(six, executed
     values[20:30, 3:9] = six
     decoding = Decoding(Settings(), lambda _: CODEC)
     if executed:
-        decoding.receive(plan_message(30, 38), int)
+        first(decoding, plan_message(30, 38))
     with pytest.raises(UnfitChunk, match="two independent columns"):
-        decoding.receive(chunk(values), int)
+        first(decoding, chunk(values))
 
 
 # --- With and without the edge `executed` -------------------------------------------------------------------------
@@ -162,20 +164,19 @@ def clock(*times: int):
 
 
 def test_without_executed_rows_it_only_decodes():
-    decoding = Decoding(Settings(codec="dct"), lambda name: {"dct": CODEC}[name])
-    found = decoding.receive(chunk(RELATIVE), clock(1_000_000, 3_500_000))
-    assert found is not None and found[:4] == Decoded(4, 30, 30, 2.5, NotImplemented)[:4]
+    decoding = Decoding(Settings(codec="dct"), lambda name: {"dct": CODEC}[name], clock(1_000_000, 3_500_000))
+    found = first(decoding, chunk(RELATIVE))
+    assert (found.chunk_id, found.t0, found.tick, found.refine_ms) == (4, 30, 30, 2.5)
     assert np.array_equal(found.action, decode(chunk(RELATIVE), CODEC).action)
-    columns = ActionChunk(0, 0, 0, *found)  # and is what is sent
-    assert unpack(ActionChunk, pack(columns)).chunk_id == 4
+    assert unpack(ActionChunk, pack(found)).chunk_id == 4
 
 
 @pytest.mark.parametrize("method", ["rtr", "rtr_paper", "rtr_released"])
 def test_with_executed_rows_it_refines_against_the_newest_plan(method):
     decoding = Decoding(Settings(refine=method, margin=5), lambda _: CODEC)
     for message in (plan_message(30, 34), plan_message(30, 38)):
-        assert decoding.receive(message, int) is None
-    found = decoding.receive(chunk(RELATIVE), int)
+        assert first(decoding, message) is None
+    found = first(decoding, chunk(RELATIVE))
     message = plan_message(30, 38)
     expected = refine(
         method,
@@ -192,7 +193,7 @@ def test_with_executed_rows_it_refines_against_the_newest_plan(method):
 def test_the_method_and_the_margin_of_the_settings_are_used():
     def first_row(**settings: object) -> float:
         decoding = Decoding(Settings(**settings), lambda _: CODEC)  # pyright: ignore[reportArgumentType]
-        decoding.receive(plan_message(30, 38), int)
+        first(decoding, plan_message(30, 38))
         return float(decoding.rows(chunk(RELATIVE))[0].action[0, 0])
 
     old, new = absolute(60, shift=0.003)[8, 0], absolute()[8, 0]
@@ -204,24 +205,24 @@ def test_the_method_and_the_margin_of_the_settings_are_used():
 def test_before_the_first_chunk_the_plan_is_empty_and_it_only_decodes():
     decoding = Decoding(Settings(), lambda _: CODEC)
     none = np.zeros((0, 10), np.float32)
-    decoding.receive(Plan(0, 0, 0, 0, 0, "holding", none, none, np.zeros(0, np.int64), *TOLD), int)
-    found = decoding.receive(chunk(RELATIVE, tick=0), int)
+    first(decoding, Plan(0, 0, 0, 0, 0, "holding", none, none, np.zeros(0, np.int64), *TOLD))
+    found = first(decoding, chunk(RELATIVE, tick=0))
     assert found is not None and found.tick == 0
     assert np.array_equal(found.action, decode(chunk(RELATIVE), CODEC).action)
 
 
 def test_a_chunk_that_comes_too_late_is_refused():
     decoding = Decoding(Settings(), lambda _: CODEC)
-    decoding.receive(plan_message(30, 78, left=5), int)
+    first(decoding, plan_message(30, 78, left=5))
     with pytest.raises(LateChunk):
-        decoding.receive(chunk(RELATIVE), int)
+        first(decoding, chunk(RELATIVE))
 
 
 def test_an_episode_forgets_the_plan():
     decoding = Decoding(Settings(), lambda _: CODEC)
-    decoding.receive(plan_message(30, 38), int)
-    decoding.receive(Episode(0, 1, 0, "start", 1, "a task", "random", "", "", False), int)
-    found = decoding.receive(chunk(RELATIVE), int)
+    first(decoding, plan_message(30, 38))
+    first(decoding, Episode(0, 1, 0, "start", 1, "a task", "random", "", "", False))
+    found = first(decoding, chunk(RELATIVE))
     assert found is not None and found.tick == 30
 
 
@@ -239,5 +240,5 @@ def test_refinement_may_use_another_codec_than_latents_do(refine_codec, used):
             return super().encode(relative)
 
     decoding = Decoding(Settings(codec="dct", refine_codec=refine_codec), Named)
-    decoding.receive(plan_message(30, 38), int)
-    assert decoding.receive(chunk(RELATIVE), int) is not None and names == [used]
+    first(decoding, plan_message(30, 38))
+    assert first(decoding, chunk(RELATIVE)) is not None and names == [used]

@@ -7,9 +7,10 @@ import pytest
 
 from nodes import camera, robot
 from nodes._picture import fitted
-from nodes._wire import Wire
-from nodes.drivers import DriverError, Simulated, make_camera, make_robot
+from nodes.drivers import DriverError, make_camera, make_robot
 from operators.actors.following import Following
+from operators.actors.moving import Moving
+from operators.drivers import Simulated
 from operators.messages import Command
 from operators.motion.rotation import action_from_pose
 from operators.schema import pack
@@ -17,7 +18,7 @@ from operators.settings import Settings
 from tests.envelope import ENVELOPE, UR5E
 from tests.own_rig import install
 from tests.replay import Mock, replay_node, sent
-from tests.test_robot import start
+from tests.test_robot import Played, start
 
 
 @pytest.fixture
@@ -77,30 +78,24 @@ def test_a_camera_of_ones_own_sends_from_its_thread_at_the_size_that_is_wanted(o
     assert [(fault.node, fault.kind) for fault in sent(node, "fault")] == [("camera_side", "slow")]
 
 
-def followed(driver: Any, cycles: int) -> Any:
-    """A node after an episode with a command in each cycle."""
-    node = replay_node([])
-    wire = Wire(node, "robot", robot.INPUTS)
-    wire.edge.read("episode", pack(start()))
-    tested = robot.Robot(wire, driver, Following(ENVELOPE))
-    tested.receive(start())
-    there = action_from_pose(driver.pose, 0.5)
+def followed(driver: Any, cycles: int) -> Played:
+    """A robot after an episode with a command in each cycle."""
+    robot, there = Played(driver), action_from_pose(driver.pose, 0.5)
+    robot.receive(start())
     for cycle in range(cycles):
-        tested.receive(Command(cycle, 0, 0, cycle, cycle, "playing", there, there, 0, 0))
-        tested.cycle(cycle, 1000 + cycle)
-    tested.receive(start()._replace(phase="end"))
-    return node
+        robot.receive(Command(cycle, 0, 0, cycle, cycle, "playing", there, there, 0, 0))
+        robot.cycle(cycle)
+    robot.receive(start()._replace(phase="end"))
+    return robot
 
 
 def test_a_robot_is_told_where_to_be_only_once_it_is_home(own):
     driver: Any = make_robot(Settings(robot="own:99"), UR5E)
-    node = followed(driver, 6)
-    told = sent(node, "proprio")
-    assert [each.state for each in told] == ["homing"] * 3 + ["ready"] * 3
+    told = followed(driver, 6).sent
+    assert [each.state for each in told] == ["homing"] * 3 + ["ready"] * 3  # and nothing else was sent
     assert [each.tick for each in told] == [0, 0, 0, 0, 4, 5]
     assert [each.t_ns for each in told] == [72, 71, 70, 69, 68, 67]  # the driver's own stamps
-    assert len(driver.calls) == 4 and driver.calls[-1] == "stop"
-    assert set(node.outputs) == {"proprio"} and not isinstance(driver, Simulated)
+    assert len(driver.calls) == 4 and driver.calls[-1] == "stop" and not isinstance(driver, Simulated)
 
 
 class Unstopped(Mock):
@@ -110,12 +105,11 @@ class Unstopped(Mock):
         return [event for event in super().drain() if event["type"] != "STOP"]
 
 
-def test_a_robot_that_is_lost_ends_its_process_in_one_sentence(own, monkeypatch):
-    monkeypatch.setattr(robot, "cycles", lambda hz: ((cycle, cycle) for cycle in range(9)))
+def test_a_robot_that_is_lost_ends_its_process_in_one_sentence(own):
     driver: Any = make_robot(Settings(robot="own:2"), UR5E)
     node = replay_node([("episode", pack(start()))], Unstopped)
     with pytest.raises(SystemExit, match=r"^own robot: expected an answer, got none for 1 s$"):
-        robot.run(node, driver, Following(ENVELOPE))
+        robot.run(node, Moving(driver, Following(ENVELOPE)))
     assert driver.calls[-2:] == ["stop", "close"]
 
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.actor import UNSENT, Wrong
 from operators.edge import Edge
 from operators.frame import KEYS, Frame, frame_metadata
 from operators.messages import ChunkDone, Episode, Fault, Request
-from operators.schema import pack, unpack
+from operators.schema import pack
 
 TOPICS = {"request": Request, "chunk_done": ChunkDone, "episode": Episode, "front": Frame}
 
@@ -90,11 +91,11 @@ def test_a_fault_is_reported_at_its_1st_2nd_4th_8th_occurrence():
 
 
 def test_faults_are_sent_once_with_the_node_and_their_count():
-    tested, sent = edge(episode=3), []
+    tested = edge(episode=3)
     for _ in range(3):
         tested.fault("broken", "again")
-    tested.send_faults(lambda output, value: sent.append((output, unpack(Fault, value))), t_ns=77)
-    tested.send_faults(lambda *_: pytest.fail("sent twice"), t_ns=78)
+    sent = [tested.stamped(fault, 77) for fault in tested.taken_faults()]
+    assert tested.taken_faults() == []
     assert sent == [
         ("fault", Fault(0, 3, 77, "tested", "broken", "again", 1)),
         ("fault", Fault(1, 3, 77, "tested", "broken", "again", 2)),
@@ -117,16 +118,23 @@ def test_a_bad_message_is_dropped_named_and_forgotten(kind):
     assert tested.read("request", request(0))  # its number was not taken for seen
 
 
-def test_attempt_turns_a_refusal_into_a_fault_and_lets_bugs_through():
-    def refuse(what: str) -> None:
-        raise ValueError(f"expected another {what}")
+def test_what_an_actor_refuses_becomes_a_fault_and_bugs_get_through():
+    def act(error: Exception | None):
+        yield "sent"
+        yield Wrong("blocked", "it does not follow")
+        if error:
+            raise error
 
     tested = edge()
-    assert tested.attempt("refused", lambda a, b: a + b, 1, 2) == 3 and not tested.faults
-    assert tested.attempt("refused", refuse, "chunk") is None
-    assert tested.faults == [("refused", "expected another chunk", 1)]
+    assert list(tested.outcome("chunk", lambda: act(None))) == ["sent"]
+    assert list(tested.outcome("chunk", lambda: act(ValueError("expected another chunk")))) == ["sent"]
+    assert tested.faults == [
+        ("blocked", "it does not follow", 1),
+        ("blocked", "it does not follow", 2),
+        ("chunk refused", "expected another chunk", 1),
+    ]
     with pytest.raises(KeyError):
-        tested.attempt("refused", lambda: {}["a bug"])
+        list(tested.outcome("chunk", lambda: act(KeyError("a bug"))))
 
 
 def test_events_that_are_no_input_of_this_node_are_passed_over():
@@ -166,12 +174,11 @@ def test_an_end_is_told_and_the_last_one_ends_the_run():
 
 def test_what_is_sent_is_numbered_by_output_and_carries_the_episode():
     tested = edge(episode=6)
-    messages = [unpack(ChunkDone, tested.pack("chunk_done", 10 + i, i, 0)) for i in range(2)]
-    assert [(m.seq, m.episode, m.t_ns, m.chunk_id) for m in messages] == [(0, 6, 10, 0), (1, 6, 11, 1)]
-    assert (
-        unpack(Request, tested.pack("request", 0, 0, 0, 8, 8, True, -1, -1)).seq == 0
-        and tested.number("chunk_done") == 2
-    )
+    sent = [tested.stamped(ChunkDone(*UNSENT, i, 0), 10 + i) for i in range(2)]
+    assert sent == [("chunk_done", ChunkDone(0, 6, 10, 0, 0)), ("chunk_done", ChunkDone(1, 6, 11, 1, 0))]
+    output, asked = tested.stamped(Request(-1, -1, 5, 0, 0, 8, 8, True, -1, -1), 10)
+    assert (output, asked.seq, asked.t_ns) == ("request", 0, 5)  # a time that is told stays
+    assert tested.number("chunk_done") == 2
 
 
 def test_a_family_of_inputs_is_known_by_its_pattern():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from operators.actors.scheduling import Ask
+from operators.actor import UNSENT
 from operators.chunks.foresight import rolled_forward
-from operators.messages import HZ, Plan, Proprio
+from operators.messages import HZ, Plan, Proprio, Request
 from operators.motion.rotation import action_from_pose, matrix_from_vector, pose_from_action, vector_from_matrix
 from operators.motion.rows import Rows
 from operators.policy import Observation, Prediction, check_guide, observe
@@ -66,7 +66,7 @@ def message(first: int, tick: int, end: int) -> Plan:
 
 
 def test_a_policy_is_shown_the_plan_where_it_is_wired_and_vlash_the_state_ahead():
-    ask = Ask(7, 30, 15, 12, False)
+    ask = Request(*UNSENT, 7, 30, 15, 12, False, -1, -1)
     plain = observe(ask, measured(30), {}, None, "vlash")
     assert plain.plan is None and plain.takeover == 42 and plain.proprio.tick == 30 and plain.chunk_id == 7
     shown = observe(ask, measured(30), {}, message(0, 30, 60), "rtc")

@@ -41,9 +41,9 @@ def with_column(message: Any, name: str, column: pa.Array) -> pa.StructArray:
     return pa.StructArray.from_arrays(arrays, fields=columns)
 
 
-def refusal(message: type, array: pa.Array, **options: int) -> str:
+def refusal(message: type, array: pa.Array) -> str:
     with pytest.raises(BadMessage, match=f"^{message.__name__}: expected ") as refused:
-        unpack(message, array, **options)
+        unpack(message, array)
     return refused.value.kind
 
 
@@ -54,7 +54,7 @@ def test_every_topic_comes_back_as_it_was_sent(topic, rows):
     sent = example(message, rows)
     packed = pack(sent)
     assert packed.type == schema(message) and len(packed) == 1
-    received = unpack(message, packed, episode=sent.episode)
+    received = unpack(message, packed)
     assert type(received) is message
     for name, before, after in zip(sent._fields, sent, received, strict=True):
         assert np.array_equal(before, after) and np.shape(before) == np.shape(after), name
@@ -168,12 +168,6 @@ def test_a_number_that_is_not_finite_is_refused_in_every_column(topic, bad):
             spoilt = value.copy()
             spoilt[(-1,) * spoilt.ndim] = bad
             assert refusal(message, pack(good._replace(**{name: spoilt}))) == "not finite"
-
-
-def test_another_episode_is_refused_where_one_is_expected():
-    plan = example(Plan)._replace(episode=4)
-    assert refusal(Plan, pack(plan), episode=5) == refusal(Plan, pack(plan), episode=3) == "episode"
-    assert unpack(Plan, pack(plan), episode=4).episode == 4 and unpack(Plan, pack(plan)).episode == 4
 
 
 @pytest.mark.parametrize("shape", [(3, 9), (30,), (1, 3, 10)])

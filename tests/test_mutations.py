@@ -14,9 +14,14 @@ import pytest
 
 import models.samplers.guidance
 import nodes._wire
+import operators.actor
+import operators.actors.decoding
+import operators.actors.evaluating
 import operators.actors.executing
 import operators.actors.following
+import operators.actors.inferring
 import operators.actors.journal
+import operators.actors.moving
 import operators.actors.scheduling
 import operators.actors.seen
 import operators.chunks.codec
@@ -127,6 +132,11 @@ def asked(outcome: tuple) -> tuple:
     return outcome[0], outcome[1] and outcome[1]._replace(tick=outcome[1].tick + 1)
 
 
+def unheard(outputs: Any) -> tuple:
+    """Nothing comes of a message."""
+    return ()
+
+
 def heard(message: Any) -> Any:
     """A message whose tick is one late."""
     return message._replace(tick=message.tick + 1) if hasattr(message, "tick") else message
@@ -142,17 +152,21 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = {
-    "align.fit": Mutant(operators.chunks.decode, "fit", (of(0, late), of(0, turned)), "decoder"),
+    "actor.beat": Mutant(operators.actor.Beat, "next", (late,), "robot"),
+    "align.fit": Mutant(operators.actors.decoding, "fit", (of(0, late), of(0, turned)), "decoder"),
     "noise.noisy": Mutant(simulation.expert_policy, "noisy", (turned, early), "policy"),
     "codec.decode": Mutant(operators.chunks.codec.DctCodec, "decode", (turned, early), "decoder"),
-    "codec.reconstruct": Mutant(operators.chunks.decode, "reconstruct", (turned, early), "decoder"),
-    "decode": Mutant(operators.chunks.decode, "decode", (turned, late, early), "decoder"),
+    "codec.reconstruct": Mutant(operators.actors.decoding, "reconstruct", (turned, early), "decoder"),
+    "decode": Mutant(operators.actors.decoding, "decode", (turned, late, early), "decoder"),
+    "decoding.rows": Mutant(operators.actors.decoding.Decoding, "rows", (of(0, late), of(1, late)), "decoder"),
     "edge.read": Mutant(operators.edge, "unpack", (heard,), "executor"),
     "plan_time.executed": Mutant(PlanTimeBuilder, "build", (of(0, late), of(1, early)), "evaluator"),
+    "evaluating.end": Mutant(operators.actors.evaluating.Evaluating, "receive", (unheard,), "evaluator"),
     "executing.chunk": Mutant(operators.actors.executing, "rows", (turned, late, early), "executor"),
     "feed.advance": Mutant(operators.motion.plan, "advance", (of(0, late), of(0, early), of(1, turned)), "executor"),
     "foresight.rolled_forward": Mutant(operators.policy, "rolled_forward", (mirrored, heard), "policy_vlash"),
     "frame.metadata": Mutant(nodes._wire, "frame_metadata", (shown_late,), "camera_front"),
+    "inferring.chunk": Mutant(operators.actors.inferring, "Chunk", (heard,), "policy"),
     "kinematics.inverse": Mutant(simulation.arm, "inverse", (turned,), "robot"),
     "following.cycle": Mutant(operators.actors.following.Following, "cycle", (of(0, turned),), "robot"),
     "limits.limit": Mutant(operators.actors.executing.Limiter, "limit", (of(1, turned),), "executor"),
@@ -163,11 +177,12 @@ MUTANTS = {
     "metrics.episode": Mutant(reports.report, "episode_metrics", (higher,), "evaluator"),
     "seams.overlap": Mutant(operators.measure.seams, "overlap_difference_mm", (turned,), "evaluator"),
     "timing.jitter": Mutant(operators.measure.timing, "jitter_ms", (negative,), "evaluator"),
+    "moving.measured": Mutant(operators.actors.moving, "Proprio", (heard,), "robot"),
     "plan.step": Mutant(operators.motion.plan.PlanState, "_at", (of(0, turned),), "executor"),
     "join.newest": Mutant(operators.motion.join.JOINS, "newest", (turned, early), "executor"),
     "policy.observe": Mutant(operators.actors.seen, "observe", (observed(mirrored), observed(heard)), "policy"),
     "prefix.schedule": Mutant(models.samplers.guidance, "prefix", (bound(turned), bound(early)), "policy_rtc"),
-    "refine": Mutant(operators.chunks.decode, "refine", (turned, late, early), "decoder"),
+    "refine": Mutant(operators.actors.decoding, "refine", (turned, late, early), "decoder"),
     "rotation.to_absolute": Mutant(operators.chunks.decode, "to_absolute", (turned, early), "decoder"),
     "rotation.to_relative": Mutant(operators.chunks.codec, "to_relative", (turned, early), "decoder"),
     "rows.since": Mutant(Rows, "since", (turned, late, early), "decoder"),
@@ -179,6 +194,7 @@ MUTANTS = {
 }
 ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the test that does
     "correct": ("no process of the golden recording has the edge `features`", "test_correct.py"),
+    "drivers": ("it holds protocols, and what a driver tells", "test_drivers.py"),
     "demonstration": ("recordings and data sets are read into it, by no process", "test_recording.py"),
     "intervals": ("they are of several episodes, the golden recording has one", "test_metrics.py"),
     "open_loop": ("no process uses it, only a study", "test_open_loop.py"),
@@ -187,6 +203,7 @@ ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the te
     "robot_model": ("a file is read before a process hears anything", "test_robot_model.py"),
     "settings": ("it reads the environment before a process hears anything", "test_settings.py"),
     "shifts": ("no process uses it, only a study", "test_shifts.py"),
+    "wiring": ("it reads graphs; the evaluator only copies what it finds", "test_dataflows.py"),
     "steadiness": ("it is measured, not decided: figures of the evaluator, each with laws", "test_steadiness.py"),
 }
 CASES = [(name, mistake) for name, mutant in MUTANTS.items() for mistake in range(len(mutant.mistakes))]

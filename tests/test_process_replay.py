@@ -1,19 +1,22 @@
 """Each process gets the recorded messages of an episode and must send, bit by bit, what was recorded."""
 
-import time
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from models.registry import make_codec, make_policy
 from nodes import decoder, executor, policy, scheduler
-from operators.chunks.decode import Decoding
+from operators.actor import Done
+from operators.actors.decoding import Decoding
+from operators.actors.inferring import Inferring
 from operators.decoder_op import Operator as DecoderOperator
 from operators.messages import Fault
 from operators.scheduler_op import Operator as SchedulerOperator
 from operators.schema import pack
 from operators.settings import Settings
-from tests.replay import EXPERT, Mock, assert_same, episode_messages, events, replay_node, sent, told
+from tests.acting import gave
+from tests.replay import EXPERT, Inline, assert_same, episode_messages, events, replay_node, sent, told
 
 EXECUTOR = {"episode": "episode", "proprio": "proprio", "request": "request", "action_chunk": "action_chunk"}
 SCHEDULER = {"episode": "episode", "plan": "plan", "action_chunk": "action_chunk"}
@@ -80,30 +83,19 @@ def test_operators_command_the_robot_exactly_as_nodes_do(monkeypatch):
     assert_same(sent(node, "command"), told(messages, "command"))
 
 
-class Patient(Mock):
-    """Waits before it stops, as long as a worker may need."""
-
-    def next(self, timeout=None):
-        event = super().next(timeout)
-        for _ in range(200 if event and event["type"] == "STOP" else 0):
-            if self.outputs:
-                break
-            time.sleep(0.02)
-        return event
-
-
 def answered(inputs, config):
     """The chunks of a policy that receives these messages, each through its input, and has no others."""
     arrays, wired = [(source, pack(message)) for source, message in inputs.items()], dict.fromkeys(inputs, "")
-    node = replay_node(arrays, Patient, node_config={"inputs": wired})
-    policy.run(node, config, make_policy(config))
+    node = replay_node(arrays, node_config={"inputs": wired})
+    with patch("nodes._stage.worker_thread", Inline):
+        policy.run(node, config, make_policy(config))
     return sent(node, "chunk")
 
 
 def test_policy_answers_a_request_with_the_expert_chunk():
     messages = episode_messages("async_rtr")
     episode, request, chunk = (told(messages, topic)[0] for topic in ("episode", "request", "chunk"))
-    seen = told(messages, "proprio")[1]  # asked in cycle 0, observed at the next
+    seen = next(state for state in told(messages, "proprio") if state.seq == chunk.observed)
     inputs = {"episode": episode, "proprio": seen, "request": request}
     assert_same(answered(inputs, Settings(**EXPERT, latency_ms=0)), [chunk])
 
@@ -112,9 +104,25 @@ def test_policy_answers_a_request_with_the_expert_chunk():
 def test_the_emulated_latency_counts_from_the_start_of_inference_whatever_a_stamp_says(asked_ns):
     messages = episode_messages("async_rtr")
     episode, request, seen = (told(messages, topic)[0] for topic in ("episode", "request", "proprio"))
-    inputs = {"episode": episode, "proprio": seen, "request": request._replace(t_ns=asked_ns)}
-    [chunk] = answered(inputs, Settings(**EXPERT, latency_ms=60))
-    assert chunk.exposed_ns == seen.t_ns and chunk.t_ns - chunk.begun_ns >= 60e6 > 1e6 * chunk.inference_ms
+    config = Settings(**EXPERT, latency_ms=60)
+    actor = Inferring(config, make_policy(config))
+    assert gave(actor, episode) == gave(actor, seen) == []
+    [work] = gave(actor, request._replace(t_ns=asked_ns))
+    assert gave(actor, Done(work.call(), 5_000_000, 12.5), work.port, 17_500_000) == []
+    assert actor.wake_ns == 65_000_000  # 60 ms after the start of inference
+    [chunk] = actor.wake(actor.wake_ns)
+    assert (chunk.exposed_ns, chunk.begun_ns, chunk.inference_ms) == (seen.t_ns, 5_000_000, 12.5)
+    assert actor.wake_ns is None
+
+
+def test_a_chunk_of_an_episode_that_is_over_is_not_sent():
+    messages = episode_messages("async_rtr")
+    episode, request, seen = (told(messages, topic)[0] for topic in ("episode", "request", "proprio"))
+    actor = Inferring(Settings(**EXPERT, latency_ms=60), make_policy(Settings(**EXPERT)))
+    [work] = [output for message in (episode, seen, request) for output in gave(actor, message)]
+    done = Done(work.call(), 0, 1.0)
+    assert gave(actor, episode._replace(phase="end")) == []
+    assert gave(actor, done, work.port, 10**9) == [] and actor.wake_ns is None
 
 
 @pytest.mark.parametrize("guide", ["rtc", "vlash"])
@@ -124,7 +132,7 @@ def test_policy_continues_the_plan_where_executed_is_wired(guide):
     request = told(messages, "request")[3]
     asked = next(i for i, (_, message) in enumerate(messages) if message is request)
     plan = told(messages[:asked], "plan")[-1]
-    seen = told(messages[asked:], "proprio")[0]  # observed at the next cycle
+    seen = next(s for s in told(messages, "proprio") if s.seq == told(messages, "chunk")[3].observed)
     inputs = {"episode": told(messages, "episode")[0], "proprio": seen, "executed": plan, "request": request}
     config = Settings(**{**EXPERT, "latency_ms": 0, **settings})
 
@@ -155,11 +163,11 @@ def spoiled(messages, spoil):
 BAD_CHUNKS = {
     "NaN": (lambda c: [("action_chunk", c._replace(action=c.action * np.nan))], "action_chunk not finite"),
     "duplicate": (lambda c: [("action_chunk", c), ("action_chunk", c)], "action_chunk duplicate"),
-    "old chunk": (lambda c: [("action_chunk", c._replace(chunk_id=0))], "chunk refused"),
-    "late": (lambda c: [("action_chunk", c._replace(tick=c.tick - 900))], "chunk refused"),
-    "gap": (lambda c: [("action_chunk", c._replace(tick=c.tick + 900))], "chunk refused"),
+    "old chunk": (lambda c: [("action_chunk", c._replace(chunk_id=0))], "action_chunk refused"),
+    "late": (lambda c: [("action_chunk", c._replace(tick=c.tick - 900))], "action_chunk refused"),
+    "gap": (lambda c: [("action_chunk", c._replace(tick=c.tick + 900))], "action_chunk refused"),
     "foreign episode": (lambda c: [("action_chunk", c._replace(episode=7))], "action_chunk episode"),
-    "no rotation": (lambda c: [("action_chunk", c._replace(action=c.action * 0 + 0.3))], "chunk refused"),
+    "no rotation": (lambda c: [("action_chunk", c._replace(action=c.action * 0 + 0.3))], "action_chunk refused"),
     "wrong topic": (lambda c: [("request", c)], "request schema"),
 }
 

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.actors.scheduling import DECAY, HISTORY, SLACK_ROWS, STARTING, Ask, Schedule, Scheduling
-from operators.messages import ChunkDone, Episode, Plan
+from operators.actor import UNSENT
+from operators.actors.scheduling import DECAY, HISTORY, SLACK_ROWS, STARTING, Schedule, Scheduling
+from operators.messages import ChunkDone, Episode, Plan, Request
 from operators.motion.feed import STOPPING_ROWS
 from operators.motion.join import newest
 from operators.motion.plan import hold
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import rows
 from operators.settings import Settings
+from tests.acting import first
 
 ENOUGH = 100  # planned rows
 NONE = np.zeros((0, 10), np.float32)
@@ -25,10 +27,21 @@ NONE = np.zeros((0, 10), np.float32)
 KNOWN = Schedule(next_chunk=STARTING, asked_tick=-12)  # the first chunks are behind it
 
 
-def asked(schedule: Schedule, cycle: int, tick: int, planned: int = 0) -> tuple[Schedule, Ask]:
-    schedule, ask = schedule.moving(cycle, tick, planned)
-    assert ask is not None
-    return schedule, ask
+def ask(
+    chunk_id: int, tick: int, delay_cycles: int, delay_ticks: int, waits: bool, plan: int = -1, plan_before: int = -1
+) -> Request:
+    return Request(*UNSENT, chunk_id, tick, delay_cycles, delay_ticks, waits, plan, plan_before)
+
+
+def told(scheduling: Scheduling, message: object) -> Request | None:
+    """What the scheduler asks for when it hears that."""
+    return first(scheduling, message)
+
+
+def asked(schedule: Schedule, cycle: int, tick: int, planned: int = 0) -> tuple[Schedule, Request]:
+    schedule, request = schedule.moving(cycle, tick, planned)
+    assert request is not None
+    return schedule, request
 
 
 # --- Async --------------------------------------------------------------------------------------------------------
@@ -37,16 +50,16 @@ def asked(schedule: Schedule, cycle: int, tick: int, planned: int = 0) -> tuple[
 def test_async_asks_for_the_first_chunks_at_once_then_when_the_execution_horizon_has_run():
     schedule = Schedule(execution_horizon=24)
     for chunk_id in range(STARTING):
-        schedule, ask = asked(schedule, cycle=10 * chunk_id, tick=chunk_id, planned=ENOUGH)
-        assert (ask.chunk_id, ask.tick, ask.waits) == (chunk_id, chunk_id, False)
+        schedule, first = asked(schedule, cycle=10 * chunk_id, tick=chunk_id, planned=ENOUGH)
+        assert (first.chunk_id, first.tick, first.waits) == (chunk_id, chunk_id, False)
         schedule = schedule.answered(chunk_id, cycle=10 * chunk_id + 8, takeover=chunk_id + 8)
     assert schedule.moving(31, 25, ENOUGH)[1] is None
-    assert asked(schedule, 32, 26, ENOUGH)[1] == Ask(STARTING, 26, 8, 8, False)
+    assert asked(schedule, 32, 26, ENOUGH)[1] == ask(STARTING, 26, 8, 8, False)
     assert schedule.moving(500, 25, ENOUGH)[1] is None  # ticks, not cycles: a robot that is held needs nothing
 
 
 def test_a_standing_robot_is_given_its_chunk_from_the_tick_it_stands_at():
-    assert asked(Schedule(), cycle=0, tick=0)[1] == Ask(0, 0, delay_cycles=8, delay_ticks=0, waits=False)
+    assert asked(Schedule(), cycle=0, tick=0)[1] == ask(0, 0, delay_cycles=8, delay_ticks=0, waits=False)
 
 
 def test_async_asks_earlier_where_the_rows_would_not_last():
@@ -68,12 +81,12 @@ def test_async_has_one_request_out_at_a_time():
 def test_sync_asks_when_the_robot_has_stood_for_settle_cycles():
     schedule = Schedule(settle=12)
     assert schedule.standing(40, 0, stood=11) == (schedule, None)
-    schedule, ask = schedule.standing(41, 0, stood=12)
-    assert ask == Ask(0, 0, 8, 0, waits=True)
+    schedule, first = schedule.standing(41, 0, stood=12)
+    assert first == ask(0, 0, 8, 0, waits=True)
     assert schedule.standing(42, 0, stood=13) == (schedule, None)  # it is out
     schedule = schedule.answered(0, 50, 0)
     assert schedule.standing(51, 0, stood=0)[1] is None  # moving
-    assert schedule.standing(120, 48, stood=12)[1] == Ask(1, 48, 9, 0, waits=True)
+    assert schedule.standing(120, 48, stood=12)[1] == ask(1, 48, 9, 0, waits=True)
 
 
 # --- Lost and late answers ----------------------------------------------------------------------------------------
@@ -81,7 +94,7 @@ def test_sync_asks_when_the_robot_has_stood_for_settle_cycles():
 
 @pytest.mark.parametrize("sync", [False, True])
 def test_an_answer_that_does_not_come_is_asked_for_again_under_a_new_number(sync):
-    def look(schedule: Schedule, cycle: int) -> tuple[Schedule, Ask | None]:
+    def look(schedule: Schedule, cycle: int) -> tuple[Schedule, Request | None]:
         return schedule.standing(cycle, 7, 99) if sync else schedule.moving(cycle, 7, ENOUGH)
 
     schedule = replace(Schedule(timeout=180, execution_horizon=1), asked_tick=-50)
@@ -163,49 +176,49 @@ def plan_message(cycle: int, tick: int, planned: int, answered: int = -1) -> Pla
 def test_async_listens_to_plans_and_sync_to_chunk_done():
     done = ChunkDone(0, 0, 0, -1, 12)
     eager, patient = Scheduling(Settings(), sync=False), Scheduling(Settings(), sync=True)
-    assert eager.receive(done) is None and eager.receive(plan_message(3, 0, 0)) == Ask(0, 0, 8, 0, False, plan=3)
-    assert patient.receive(plan_message(3, 5, 0)) is None and patient.receive(done) == Ask(0, 5, 8, 0, True, plan=3)
+    assert told(eager, done) is None and told(eager, plan_message(3, 0, 0)) == ask(0, 0, 8, 0, False, plan=3)
+    assert told(patient, plan_message(3, 5, 0)) is None and told(patient, done) == ask(0, 5, 8, 0, True, plan=3)
 
 
 def test_settings_reach_the_schedule():
     scheduling = Scheduling(Settings(execution_horizon=10, settle=2, request_timeout_ms=500), sync=False)
-    assert scheduling.receive(plan_message(0, 0, 0)) and scheduling.receive(plan_message(29, 0, 0)) is None
-    assert scheduling.receive(plan_message(30, 0, 0)) == Ask(
+    assert told(scheduling, plan_message(0, 0, 0)) and told(scheduling, plan_message(29, 0, 0)) is None
+    assert told(scheduling, plan_message(30, 0, 0)) == ask(
         1, 0, 8, 0, False, plan=30, plan_before=29
     )  # 500 ms are 30 cycles
-    assert scheduling.receive(plan_message(31, 9, ENOUGH, answered=1)) and scheduling.delay_cycles == 0
-    assert scheduling.receive(plan_message(32, 18, ENOUGH, answered=2)) is None
-    assert scheduling.receive(plan_message(33, 19, ENOUGH, answered=2)) is not None
+    assert told(scheduling, plan_message(31, 9, ENOUGH, answered=1)) and scheduling.delay_cycles == 0
+    assert told(scheduling, plan_message(32, 18, ENOUGH, answered=2)) is None
+    assert told(scheduling, plan_message(33, 19, ENOUGH, answered=2)) is not None
     patient = Scheduling(Settings(settle=2), sync=True)
-    patient.receive(plan_message(0, 0, 0))
-    assert patient.receive(ChunkDone(0, 0, 0, -1, 1)) is None and patient.receive(ChunkDone(0, 0, 0, -1, 2))
+    told(patient, plan_message(0, 0, 0))
+    assert told(patient, ChunkDone(0, 0, 0, -1, 1)) is None and told(patient, ChunkDone(0, 0, 0, -1, 2))
 
 
 def test_an_episode_makes_a_fresh_start():
     scheduling = Scheduling(Settings(), sync=False)
-    scheduling.receive(plan_message(3, 0, 0))
-    scheduling.receive(plan_message(54, 0, 60, answered=0))
+    told(scheduling, plan_message(3, 0, 0))
+    told(scheduling, plan_message(54, 0, 60, answered=0))
     assert scheduling.delay_cycles == 50
-    scheduling.receive(Episode(0, 1, 0, "start", 1, "a task", "random", "", "", False))
-    assert scheduling.delay_cycles == 8 and scheduling.receive(plan_message(1, 0, 0)) == Ask(0, 0, 8, 0, False, plan=1)
+    told(scheduling, Episode(0, 1, 0, "start", 1, "a task", "random", "", "", False))
+    assert scheduling.delay_cycles == 8 and told(scheduling, plan_message(1, 0, 0)) == ask(0, 0, 8, 0, False, plan=1)
 
 
 def test_it_asks_once_however_messages_overtake_each_other():
     scheduling = Scheduling(Settings(), sync=False)
-    scheduling.receive(plan_message(0, 0, 0))
-    assert scheduling.receive(plan_message(9, 0, 0)) is None  # the chunk is at the executor, its plan is not here
-    assert scheduling.receive(plan_message(10, 1, 47, answered=0)) == Ask(1, 1, 9, 1, False, plan=10, plan_before=9)
-    assert scheduling.receive(plan_message(11, 2, 46, answered=0)) is None
+    told(scheduling, plan_message(0, 0, 0))
+    assert told(scheduling, plan_message(9, 0, 0)) is None  # the chunk is at the executor, its plan is not here
+    assert told(scheduling, plan_message(10, 1, 47, answered=0)) == ask(1, 1, 9, 1, False, plan=10, plan_before=9)
+    assert told(scheduling, plan_message(11, 2, 46, answered=0)) is None
     patient = Scheduling(Settings(), sync=True)
-    patient.receive(plan_message(0, 0, 0))
-    assert patient.receive(ChunkDone(0, 0, 0, -1, 12)) and patient.receive(plan_message(9, 0, 48, answered=0)) is None
-    assert patient.receive(ChunkDone(8, 0, 0, -1, 20)) is None  # from before that chunk came
+    told(patient, plan_message(0, 0, 0))
+    assert told(patient, ChunkDone(0, 0, 0, -1, 12)) and told(patient, plan_message(9, 0, 48, answered=0)) is None
+    assert told(patient, ChunkDone(8, 0, 0, -1, 20)) is None  # from before that chunk came
 
 
 def test_a_chunk_the_executor_refuses_is_asked_for_again_at_once():
     scheduling = Scheduling(Settings(), sync=False)
-    assert scheduling.receive(plan_message(0, 0, 0)) and scheduling.receive(plan_message(8, 0, 0)) is None
-    again = scheduling.receive(plan_message(9, 0, 0, answered=0))  # it came in, but there is nothing to play
+    assert told(scheduling, plan_message(0, 0, 0)) and told(scheduling, plan_message(8, 0, 0)) is None
+    again = told(scheduling, plan_message(9, 0, 0, answered=0))  # it came in, but there is nothing to play
     assert again is not None and again.chunk_id == 1
 
 
@@ -229,11 +242,11 @@ def run(delay: Callable[[int], int], cycles: int, slowest: float = 0.4) -> tuple
         ticks.append(due.tick)
         # The path is the line, at whatever speed: y = 1 mm a tick.
         assert due.tick < 0 or due.planned[1] == pytest.approx(1e-3 * plan.position, abs=1e-6)
-        ask = scheduling.receive(plan_message(cycle, plan.next_tick, len(plan.planned), plan.answered))
-        if ask:
-            plan = plan.request(ask.chunk_id, ask.delay_cycles, ask.waits)
+        wish = told(scheduling, plan_message(cycle, plan.next_tick, len(plan.planned), plan.answered))
+        if wish:
+            plan = plan.request(wish.chunk_id, wish.delay_cycles, wish.waits)
             requests.append(cycle)
-            coming[cycle + 1 + delay(ask.chunk_id)] = ask.chunk_id, plan.next_tick
+            coming[cycle + 1 + delay(wish.chunk_id)] = wish.chunk_id, plan.next_tick
     return states, ticks, requests
 
 
@@ -257,8 +270,8 @@ def test_chunks_that_take_too_long_starve_it_and_it_goes_on(delay):
     states, ticks, requests = run(lambda _: delay, cycles=2000)
     assert after_start(states) == {"playing", "braking", "holding"}
     assert len(requests) >= 2000 // (delay + 60)
-    for first, last in pairwise(range(0, 2001, 250)):
-        assert ticks[last - 1] > ticks[first] + 20  # never stuck
+    for begin, last in pairwise(range(0, 2001, 250)):
+        assert ticks[last - 1] > ticks[begin] + 20  # never stuck
     braking = [i for i, state in enumerate(states) if state == "braking"]
     assert not any(states[i + 1] == "holding" and states[i - 1] == "playing" for i in braking)  # never abruptly
 

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from operators.settings import Settings, camera_driver, parse, table
+from operators.settings import Settings, camera_driver, parse
 
 
 def test_an_empty_environment_gives_the_defaults():
@@ -66,18 +66,6 @@ def test_the_least_value_is_allowed_and_less_is_not():
     for name, text in {"EPISODES": "0", "EXECUTION_HORIZON": "0", "MARGIN": "-1", "SLOWEST": "0.01"}.items():
         with pytest.raises(ValueError, match=f"^{name}: expected a number from .* up, got '{text}'$"):
             parse({name: text})
-
-
-def test_the_table_has_a_line_for_each_variable():
-    head, rule, *lines, family = table().splitlines()
-    assert family.startswith("| `CAMERA_<NAME>` | `sim` | camera | ") and family.count("|") == 5
-    assert head.count("|") == rule.count("|") == 5
-    assert [line.split("`")[1] for line in lines] == [f.name.upper() for f in fields(Settings)]
-    for line, variable in zip(lines, fields(Settings), strict=True):
-        assert line.count("|") == 5 and f"| `{variable.default}` |" in line
-        assert variable.metadata["meaning"] in line and variable.metadata["readers"] in line
-        choices = variable.metadata["choices"]
-        assert len(choices) < 2 or all(f"`{choice}`" in line for choice in choices)
 
 
 def test_cameras_are_a_family_of_variables():

@@ -9,8 +9,8 @@ from operators.measure.metrics import episode_metrics
 from operators.measure.shifts import at_two_horizons, lag_1, takeovers
 from operators.settings import Settings
 from recordings.trace import save
-from studies.lockstep import Lockstep
 from studies.shifts import Shifts, figures
+from studies.simulated import Simulated
 from studies.speed import Speed
 from tests.replay import EXPERT
 
@@ -19,7 +19,7 @@ SEED = 10_002
 
 def played(align: str, delay: int = 12, **settings):
     config = Settings(**{**EXPERT, "join": "fade", "refine_codec": "dct", "align": align, **settings})
-    return Lockstep(config, "async_rtr").run(0, SEED, lambda chunk: delay)
+    return Simulated(config, "async_rtr").run(0, SEED, lambda chunk: delay)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_two_chains_have_a_correlation_of_minus_one_and_independent_errors_none(
 
 def test_the_swing_at_two_horizons_is_found(logs):
     frequency, share = at_two_horizons(logs["phase"])
-    assert frequency == pytest.approx(60 / 26, abs=0.05) and 0 < share < 1
+    assert frequency == pytest.approx(60 / 24, abs=0.05) and 0 < share < 1
     assert set(figures(logs["tick"])) == set(figures(logs["phase"]))
 
 

@@ -18,7 +18,7 @@ from operators.motion.rotation import (
 )
 from operators.motion.smooth import Pace, Tracker
 from operators.settings import Settings
-from studies.lockstep import Lockstep
+from studies.simulated import Simulated
 from tests.envelope import ENVELOPE
 from tests.replay import EXPERT
 
@@ -98,7 +98,7 @@ def test_it_is_the_last_stage_before_the_limits_and_begins_again_with_each_episo
 
 def test_it_hides_seams_from_the_robot_and_not_from_the_plan():
     plain, smooth = (
-        episode_metrics(Lockstep(Settings(**EXPERT, smooth=stage), "async_naive").run(0, 10_001, lambda chunk: 8))
+        episode_metrics(Simulated(Settings(**EXPERT, smooth=stage), "async_naive").run(0, 10_001, lambda chunk: 8))
         for stage in ("none", "ruckig")
     )
     assert smooth["velocity_jump"] > 0.7 * plain["velocity_jump"]

@@ -20,7 +20,7 @@ from recordings.dataset.facts import Facts
 from simulation.arm import Measured, World
 from simulation.renderer import Renderer
 from simulation.tasks.write_board.task import WriteBoard
-from studies.lockstep import Lockstep
+from studies.simulated import Simulated
 
 ROOT = Path(__file__).parents[1]
 SEED = 10_007
@@ -130,12 +130,12 @@ def test_the_tick_does_not_go_in(policy, renderer):
 
 @pytest.mark.parametrize("sight", ["black", "other_episode"])
 def test_without_its_own_pictures_it_does_not_write(sight):
-    rig = Lockstep(Settings(policy="dp_latent60", codec="vae", time_limit_s=8), "async_rtr", sight=sight)
+    rig = Simulated(Settings(policy="dp_latent60", codec="vae", time_limit_s=8), "async_rtr", sight=sight)
     assert all(rig.run(number, SEED + number, lambda chunk: 8).score["success"] == 0 for number in range(2))
 
 
 def test_it_writes_what_is_painted_and_not_what_the_seed_says():
-    rig = Lockstep(Settings(policy="dp_latent60", codec="vae", time_limit_s=30), "async_rtr", sight="other_target")
+    rig = Simulated(Settings(policy="dp_latent60", codec="vae", time_limit_s=30), "async_rtr", sight="other_target")
     log, own = rig.run(0, SEED, lambda chunk: 8), WriteBoard(SEED).goal
     ink = log.marks.astype(float)
     on_painted, on_own = (

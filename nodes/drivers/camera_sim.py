@@ -1,13 +1,14 @@
 """A camera that draws the simulated scene: a picture that is asked for at once, and otherwise every second one."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
-from operators.messages import Episode, Request, Scene
+from operators.messages import Episode, Scene
 from operators.settings import Settings
 from simulation.renderer import NoGraphics, Renderer
-from simulation.shutter import Shutter
+from simulation.shutter import EVERY, Shutter
 from simulation.tasks import task_class
 
 
@@ -16,10 +17,10 @@ class SimulatedCamera:
 
     INPUTS = ("scene", "request")
 
-    def __init__(self, config: Settings, name: str, which: str) -> None:
-        self._view, self._shutter = which or name, Shutter()
+    def __init__(self, config: Settings, name: str, which: str, every: int = EVERY) -> None:
+        self._view, self._shutter = which or name, Shutter(every)
         try:
-            self._renderer = Renderer(task_class(config.task), config.image_width, config.image_height)
+            self._renderer = renderer(config.task, config.image_width, config.image_height)
         except NoGraphics as error:
             raise ValueError(str(error)) from error
         if self._view not in self._renderer.cameras:
@@ -29,10 +30,25 @@ class SimulatedCamera:
         self._send = send
 
     def receive(self, message: object) -> None:
+        if scene := self.exposed(message):
+            self._send(self.drawn(scene), scene.t_ns)
+
+    def exposed(self, message: object) -> Scene | None:
+        """The scene to draw now, if there is one."""
         if isinstance(message, Episode):
             self._shutter.restart()
-        elif isinstance(message, Scene | Request) and (scene := self._shutter.receive(message)):
-            self._send(self._renderer.render(scene, self._view), scene.t_ns)
+            return None
+        return self._shutter.receive(message)  # pyright: ignore[reportArgumentType]
+
+    def drawn(self, scene: Scene) -> np.ndarray:
+        """The camera's picture of a scene, (height, width, 3) uint8 RGB."""
+        return self._renderer.render(scene, self._view)
 
     def close(self) -> None:
         """There is nothing to let go of."""
+
+
+@cache
+def renderer(task: str, width: int, height: int) -> Renderer:
+    """One for all the cameras of a process: each holds a context of the graphics library."""
+    return Renderer(task_class(task), width, height)

@@ -1,19 +1,34 @@
-"""The executor's decisions, cycle by cycle: receive, join, step, limit. The same live, in replay and in lockstep."""
+"""The executor's decisions, cycle by cycle: receive, join, step, limit."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
+from operators.actor import UNSENT, Beat, Outputs, Wrong
 from operators.chunks.correct import Head, corrected
-from operators.messages import HORIZON, HZ, READY, ActionChunk, Features, Proprio, Request
+from operators.messages import (
+    HORIZON,
+    HZ,
+    READY,
+    ActionChunk,
+    ChunkDone,
+    Command,
+    Episode,
+    Features,
+    Plan,
+    Proprio,
+    Request,
+    Stats,
+)
 from operators.motion.align import BLOCKED_M, LAG_ROWS, RESERVE_ROWS, WAYS, blocked, fit, known, resampled
-from operators.motion.join import Join
+from operators.motion.join import JOINS, Join
 from operators.motion.limits import Envelope, Limiter
 from operators.motion.plan import Due, PlanState, RefusedChunk, hold
 from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows, rows
 from operators.motion.smooth import STAGES, Tracker
+from operators.settings import Settings
 
 BLOCKED_CYCLES = HZ // 2  # an arm held back for so long is a fault
 
@@ -27,13 +42,6 @@ class Cycle:
     clamped: int
     plan: PlanState
     blocked: str = ""  # in the cycle from which on an arm counts as blocked, what is wrong
-
-    def told(self) -> tuple[Any, ...]:
-        """Columns of the message `Plan` behind `cycle`."""
-        plan = self.plan
-        rows = plan.executed.action, plan.planned.action, plan.owners()
-        heard = plan.asked, plan.asked_age, plan.answered, plan.answered_age
-        return plan.next_tick, self.due.state, *rows, *heard, plan.stood, plan.shift_ticks
 
 
 class Execution:
@@ -81,7 +89,7 @@ class Execution:
     def requested(self, request: Request) -> None:
         """A chunk is on its way."""
         if self.plan is not None:
-            self.plan = self.plan.request(request.chunk_id, request.delay_cycles, request.waits)
+            self.plan = self.plan.request(request.chunk_id, request.delay_cycles, request.waits, request.tick)
 
     def chunk(self, chunk: ActionChunk) -> None:
         """Join a chunk.
@@ -139,3 +147,73 @@ class Execution:
         if self._blocked_cycles != BLOCKED_CYCLES:
             return ""
         return f"expected the arm within {1e3 * BLOCKED_M:g} mm of its last commands, it has been farther for 0.5 s"
+
+
+class Executing:
+    """Commands one action a cycle: on a 60 Hz of its own, or with CLOCK=rig at every measurement.
+
+    Args:
+        head: of the correction, where the features are wired.
+    """
+
+    INPUTS: ClassVar[dict[str, type]] = {
+        "action_chunk": ActionChunk,
+        "proprio": Proprio,
+        "features": Features,
+        "request": Request,
+        "episode": Episode,
+    }
+
+    def __init__(self, config: Settings, envelope: Envelope, head: Head | None = None):
+        output = config.slowest, envelope, config.smooth
+        self.execution = Execution(JOINS[config.join], *output, config.sync_horizon, head, config.align)
+        self._beat = None if config.clock == "rig" else Beat(HZ)
+        self._before_ns = 0
+        self._late_ms: list[float] = []  # how unevenly the cycles of the last second began
+
+    @property
+    def wake_ns(self) -> int | None:
+        return self._beat and self._beat.due_ns
+
+    def receive(self, port: str, message: object, now_ns: int) -> Outputs:
+        match message:
+            case Episode():
+                self.execution.restart()
+            case Features():
+                self.execution.seen(message)
+            case Request():
+                self.execution.requested(message)
+            case ActionChunk():
+                self.execution.chunk(message)
+            case Proprio():
+                self.execution.measured(message)
+                if self._beat is None:
+                    return self._cycle(message.cycle, message.t_ns)
+        return ()
+
+    def wake(self, now_ns: int) -> Outputs:
+        assert self._beat
+        cycle = self._beat.next(now_ns)
+        yield from self._cycle(cycle, now_ns)
+        if cycle > 1:
+            self._late_ms.append(abs((now_ns - self._before_ns) / 1e6 - 1000 / HZ))
+        self._before_ns = now_ns
+        if len(self._late_ms) >= HZ:
+            p50, p99 = np.percentile(self._late_ms, [50, 99])
+            names = ["cycle", "jitter_ms_p50", "jitter_ms_p99", "jitter_ms_max"]
+            yield Stats(*UNSENT, "executor", names, np.array([cycle, p50, p99, max(self._late_ms)]))
+            self._late_ms.clear()
+
+    def _cycle(self, cycle: int, t_ns: int) -> Outputs:
+        done = self.execution.cycle()
+        if done is None:
+            return
+        header, due, plan = (-1, -1, t_ns), done.due, done.plan
+        yield Command(*header, cycle, due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id)
+        rows = plan.executed.action, plan.planned.action, plan.owners()
+        heard = plan.asked, plan.asked_age, plan.answered, plan.answered_age
+        yield Plan(*header, cycle, plan.next_tick, due.state, *rows, *heard, plan.stood, plan.shift_ticks)
+        if done.blocked:
+            yield Wrong("blocked", done.blocked)
+        if plan.stood and not len(plan.planned):
+            yield ChunkDone(*header, plan.newest_chunk, plan.stood)

@@ -1,7 +1,7 @@
 """Collects the messages of one episode, for the line a second and for the log."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,17 +31,6 @@ SHOWN = "task", "policy", "noise", "latency_ms", "latency_trace", "codec", "refi
 SHOWN += "smooth", "guide"
 
 
-def describe(graph: dict[str, Any]) -> dict[str, Any]:
-    """What the wiring makes of a graph: sync or async, and which edge makes it more than naive, if there is one."""
-    text = {node["id"]: str(node) for node in graph.get("nodes", [])}
-    if "chunk_done" in text.get("scheduler", ""):
-        return {"mode": "sync"}
-    edges = {"async_rtc": ("policy", "executed"), "async_rtr": ("decoder", "executed")}
-    edges["async_a2c2"] = "executor", "features"
-    found = (mode for mode, (node, port) in edges.items() if port in text.get(node, ""))
-    return {"mode": next(found, "async_naive")}
-
-
 def _stations(chunk: Chunk) -> dict[str, int | float]:
     """When what a chunk answers to was measured, and inference began and ended: as far as it tells."""
     begun = chunk.begun_ns if chunk.begun_ns >= 0 else chunk.t_ns - round(chunk.inference_ms * 1e6)
@@ -55,9 +44,17 @@ class Journal:
     Args:
         clock: CLOCK. With `rig`, commands and measurements have the stamps of a recording, what processes do has this
             machine's: only the first are then kept, since nothing could be told from the two together.
+        decode: makes rows of a policy's chunk, where they shall be kept as they were predicted.
     """
 
-    def __init__(self, start: Episode, about: dict[str, Any], clock: str = "own"):
+    def __init__(
+        self,
+        start: Episode,
+        about: dict[str, Any],
+        clock: str = "own",
+        decode: Callable[[Chunk], Rows] | None = None,
+    ):
+        self._decode = decode
         self.start, self.about, self._own = start, about, clock == "own"
         self.score: Score | None = None
         self.faults: list[tuple[int, str, str, str]] = []
@@ -91,7 +88,8 @@ class Journal:
                     expected_tick=message.tick + message.delay_ticks,
                 )
             case Chunk():
-                self._note(message.chunk_id, message.tick, **_stations(message))
+                raw = {"raw": self._decode(message)} if self._decode else {}
+                self._note(message.chunk_id, message.tick, **_stations(message), **raw)
             case ActionChunk():
                 rows = Rows(message.tick, message.action)
                 about = {"refine_ms": message.refine_ms, "handed_ns": message.t_ns}

@@ -2,11 +2,12 @@
 plans are numbered by them, so what is counted does not depend on which of them were heard. No clock."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
-from operators.messages import HORIZON, HZ, ChunkDone, Episode, Plan
+from operators.actor import UNSENT, Outputs
+from operators.messages import HORIZON, HZ, ChunkDone, Episode, Plan, Request
 from operators.motion.feed import STOPPING_ROWS, sustainable
 from operators.settings import Settings
 
@@ -15,18 +16,6 @@ DECAY = 0.9  # weight of a delay against the next one
 QUANTILE = 0.9
 STARTING = 3  # chunks asked for one upon the other: the first may have waited for first pictures, and tells too much
 SLACK_ROWS = 3  # ask this much earlier than the expected delay needs
-
-
-class Ask(NamedTuple):
-    """A request to send; columns of `Request`."""
-
-    chunk_id: int
-    tick: int
-    delay_cycles: int
-    delay_ticks: int
-    waits: bool
-    plan: int = -1  # number of the newest plan
-    plan_before: int = -1  # of the newest when it last decided not to ask
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ class Schedule:
         ticks = (*(self.ticks if self.next_chunk > STARTING else ()), moved)  # the feed was still rising
         return replace(self, asked_cycle=None, cycles=cycles[-HISTORY:], ticks=ticks[-HISTORY:])
 
-    def moving(self, cycle: int, tick: int, planned: int) -> tuple["Schedule", Ask | None]:
+    def moving(self, cycle: int, tick: int, planned: int) -> tuple["Schedule", Request | None]:
         """Async: ask when the last answer is in and the execution horizon has run, or the rows would not last.
 
         The first chunks are asked for at once, so that the feed soon follows what a chunk really takes.
@@ -90,7 +79,7 @@ class Schedule:
         short = planned < self.delay_ticks + STOPPING_ROWS + SLACK_ROWS
         return self._ask(cycle, tick, planned, waits=False) if due or short or lost else (self, None)
 
-    def standing(self, cycle: int, tick: int, stood: int) -> tuple["Schedule", Ask | None]:
+    def standing(self, cycle: int, tick: int, stood: int) -> tuple["Schedule", Request | None]:
         """Sync: ask when the chunk is used up and the robot has stood for `settle` cycles."""
         out = self.asked_cycle is not None and not self._lost(cycle)
         return (self, None) if out or stood < self.settle else self._ask(cycle, tick, 0, waits=True)
@@ -98,10 +87,11 @@ class Schedule:
     def _lost(self, cycle: int) -> bool:
         return self.asked_cycle is not None and cycle - self.asked_cycle >= self.timeout
 
-    def _ask(self, cycle: int, tick: int, planned: int, waits: bool) -> tuple["Schedule", Ask]:
+    def _ask(self, cycle: int, tick: int, planned: int, waits: bool) -> tuple["Schedule", Request]:
         """The takeover cannot be later than after the rows there are: then the robot stands and ticks with it."""
-        ask = Ask(self.next_chunk, tick, self.delay_cycles, min(self.delay_ticks, planned), waits)
-        return replace(self, next_chunk=self.next_chunk + 1, asked_cycle=cycle, asked_tick=tick), ask
+        delays = self.delay_cycles, min(self.delay_ticks, planned)
+        request = Request(*UNSENT, self.next_chunk, tick, *delays, waits, -1, -1)
+        return replace(self, next_chunk=self.next_chunk + 1, asked_cycle=cycle, asked_tick=tick), request
 
 
 def expected(delays: tuple[int, ...]) -> int:
@@ -126,6 +116,7 @@ class Scheduling:
     """
 
     INPUTS: ClassVar[dict[str, type]] = {"plan": Plan, "chunk_done": ChunkDone, "episode": Episode}
+    wake_ns: int | None = None
 
     def __init__(self, config: Settings, sync: bool):
         timeout = round(config.request_timeout_ms * HZ / 1000)
@@ -141,9 +132,8 @@ class Scheduling:
     def delay_ticks(self) -> int:
         return self._schedule.delay_ticks
 
-    def receive(self, message: object) -> Ask | None:
-        """Take in a message; what to ask for, if anything."""
-        ask = None
+    def receive(self, port: str, message: object, now_ns: int) -> Outputs:
+        request = None
         if isinstance(message, Episode):
             self._restart()
         elif isinstance(message, Plan):
@@ -152,17 +142,18 @@ class Scheduling:
             came = self._stood if self._sync else came
             self._schedule = self._schedule.answered(message.answered, came, takeover_tick(message))
             if not self._sync:
-                self._schedule, ask = self._schedule.moving(message.seq, message.tick, len(message.planned))
+                self._schedule, request = self._schedule.moving(message.seq, message.tick, len(message.planned))
         elif isinstance(message, ChunkDone) and self._sync and self._plan and self._used_up(message):
             self._stood = message.stood  # sync counts by this: the robot stands from the request to the answer
-            self._schedule, ask = self._schedule.standing(message.stood, self._plan.tick, message.stood)
-        return self._numbered(ask) if isinstance(message, ChunkDone if self._sync else Plan) else None
+            self._schedule, request = self._schedule.standing(message.stood, self._plan.tick, message.stood)
+        if isinstance(message, ChunkDone if self._sync else Plan):
+            before, newest = self._before, self._plan.seq if self._plan else -1
+            self._before = -1 if self._sync else newest  # what it missed of `chunk_done`, plans do not tell
+            if request:  # with the numbers of plans that tell a replay which of them it had not heard in time
+                yield request._replace(plan=newest, plan_before=before)
 
-    def _numbered(self, ask: Ask | None) -> Ask | None:
-        """With the numbers of plans that tell a playback which of them the scheduler did not hear in time."""
-        before, newest = self._before, self._plan.seq if self._plan else -1
-        self._before = -1 if self._sync else newest  # what it missed of `chunk_done`, plans do not tell
-        return ask and ask._replace(plan=newest, plan_before=before)
+    def wake(self, now_ns: int) -> Outputs:
+        return ()
 
     def _used_up(self, done: ChunkDone) -> bool:
         """Whether it is the newest chunk: what was said before that came may arrive after it."""

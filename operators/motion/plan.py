@@ -46,6 +46,7 @@ class PlanState:
     rate: float = 0.0
     newest_chunk: int = -1
     asked: int = -1  # chunk of the newest request
+    asked_tick: int = -1  # that was next when it was asked
     asked_age: int = 0  # cycles since it was taken in
     answered: int = -1  # newest chunk that came in, joined or refused
     answered_age: int = 0
@@ -53,7 +54,7 @@ class PlanState:
     delay_cycles: int = 0  # that chunks take
     due_in: float | None = None  # cycles until the asked-for chunk is expected
     stood: int = 0  # cycles at rest
-    horizon: int = HORIZON  # rows of the newest chunk, from its observation on
+    horizon: int = HORIZON  # rows of the newest chunk, from where it was asked for on
     shift_ticks: float = 0.0  # by which the newest chunk was shifted in time
     reserve: int = 0  # rows that a shift in time may cost a chunk: the feed counts on the others, so it does not surge
     live: tuple[Rows, ...] = ()  # chunks as handed over that reach past what was executed, oldest first
@@ -80,14 +81,14 @@ class PlanState:
         """The rate that chunks at the expected delay can keep up."""
         return 1.0 if self.waits or self.asked < 0 else sustainable(self.horizon - self.reserve, self.delay_cycles)
 
-    def request(self, chunk_id: int, delay_cycles: int, waits: bool) -> "PlanState":
-        """A chunk was asked for; expected in `delay_cycles`.
+    def request(self, chunk_id: int, delay_cycles: int, waits: bool, tick: int = -1) -> "PlanState":
+        """A chunk was asked for when `tick` was next; expected in `delay_cycles`.
 
         Requests and chunks reach the executor on two ways: in which order those of one cycle come makes no difference.
         """
         due_in = None if waits or chunk_id <= self.answered else float(delay_cycles)
         about = {"waits": waits, "delay_cycles": delay_cycles, "due_in": due_in}
-        return replace(self, asked=chunk_id, asked_age=-1, **about)
+        return replace(self, asked=chunk_id, asked_tick=tick, asked_age=-1, **about)
 
     def answer(self, chunk_id: int) -> "PlanState":
         """A chunk came in, whether it is joined or not."""
@@ -133,7 +134,9 @@ class PlanState:
         kept = held.rows.between(self.next_tick - HISTORY, start)
         dropped = kept.tick - held.rows.tick
         owner = np.concatenate([held.owner[dropped : dropped + len(kept)], np.full(len(new), chunk_id, np.int64)])
-        horizon = chunk.end - (chunk.tick if t0 is None else t0) + lost_rows(shift_ticks)
+        # The delay counts from the request, so rows of the time before it, which a state on its way costs, do not.
+        since = max(chunk.tick if t0 is None else t0, self.asked_tick if chunk_id == self.asked else -1)
+        horizon = chunk.end - since + lost_rows(shift_ticks)
         joined = replace(self, rows=concat(kept, new), owner=owner, live=(*live, chunk))
         return replace(joined, newest_chunk=chunk_id, horizon=horizon, shift_ticks=shift_ticks).answer(chunk_id)
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from operators.actors.journal import SHOWN, Journal, describe
+from operators.actors.journal import SHOWN, Journal
 from operators.measure.log import EpisodeLog
 from operators.messages import TOPICS, Command, Episode
+from operators.wiring import mode
 from recordings.drec.file import Damage, Reader
 from recordings.drec.messages import messages
 
@@ -54,4 +55,4 @@ def _told(descriptor: str) -> tuple[dict[str, str], str]:
     graph = graph if isinstance(graph, dict) else {}
     env = {name: str(value) for name, value in (graph.get("env") or {}).items()}
     told = {name: env[name.upper()] for name in SHOWN if "$" not in env.get(name.upper(), "$")}
-    return {**describe(graph), **told}, "rig" if "rig" in env.get("CLOCK", "") else "own"
+    return {"mode": mode(graph), **told}, "rig" if "rig" in env.get("CLOCK", "") else "own"

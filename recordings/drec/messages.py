@@ -61,9 +61,8 @@ class Entry(NamedTuple):
         Raises:
             Damage: it is none.
         """
-        episode = self.episode
         try:
-            return read_frame(self.content.array, self.content.metadata, -1 if episode is None else episode)
+            return read_frame(self.content.array, self.content.metadata)
         except BadMessage as error:
             raise self._damage(error) from None
 

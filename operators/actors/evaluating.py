@@ -1,0 +1,83 @@
+"""The evaluator's decisions: begin an episode, hear how it goes, end it."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from operators.actor import NodeFailed, Outputs, Say
+from operators.actors.journal import Journal
+from operators.frame import Frame
+from operators.messages import TOPICS, Chunk, Episode, Fault, Proprio, Stats
+from operators.motion.rows import Rows
+
+AGAIN_NS = 500_000_000  # a start is sent again until the robot has answered it
+EVERY_NS = 1_000_000_000  # and then once a second: a process that has just begun must hear it too
+
+
+class Evaluating:
+    """One episode.
+
+    Args:
+        start: its number, seed, task, variant and words; the header is filled in by the stage.
+        about: what the log tells of the run.
+        last: whether its end is that of the run.
+        decode: makes rows of a policy's chunk, where the log shall hold them as they were predicted.
+
+    Attributes:
+        over: how the episode ended; empty before.
+    """
+
+    INPUTS: ClassVar[dict[str, type]] = {
+        "frame_*": Frame,
+        **{
+            topic: TOPICS[topic].message
+            for topic in ("proprio", "scene", "score", "command", "plan", "request", "chunk", "action_chunk")
+        },
+        "*_stats": Stats,
+        "*_fault": Fault,
+    }
+
+    def __init__(
+        self,
+        start: Episode,
+        about: dict[str, Any],
+        clock: str,
+        time_limit_s: float,
+        last: bool,
+        decode: Callable[[Chunk], Rows] | None = None,
+    ):
+        self.journal, self.over, self.failed = Journal(start, about, clock, decode), "", list[str]()
+        self._start, self._last, self._limit_ns = start._replace(t_ns=-1), last, round(time_limit_s * 1e9)
+        self._begun_ns = self._told_ns = self._said_ns = 0
+        self.wake_ns: int | None = 0
+
+    def receive(self, port: str, message: Any, now_ns: int) -> Outputs:
+        if isinstance(message, NodeFailed):
+            self.failed.append(message.node)
+            return self.end("node failed")
+        if not isinstance(message, Frame):
+            self.journal.receive(message)
+        return self.end("done") if self.journal.score and self.journal.score.done else ()
+
+    def wake(self, now_ns: int) -> Outputs:
+        if not self.wake_ns:
+            self._begun_ns = self._said_ns = now_ns
+            self._told_ns = now_ns - EVERY_NS
+        if now_ns - self._begun_ns >= self._limit_ns:
+            yield from self.end("time limit")
+            return
+        if now_ns - self._told_ns >= (EVERY_NS if self.journal.heard[Proprio] else AGAIN_NS):
+            self._told_ns = now_ns
+            yield self._start
+        if now_ns - self._said_ns >= EVERY_NS:
+            self._said_ns = now_ns
+            yield Say(self.journal.line())
+        self.wake_ns = min(now_ns + AGAIN_NS, self._begun_ns + self._limit_ns)
+
+    def end(self, reason: str) -> Outputs:
+        """End the episode, and the run with it where this is the last one or something went wrong."""
+        if self.over:
+            return
+        self.over, self.wake_ns = reason, None
+        last = self._last or reason in ("stopped", "node failed")
+        yield self._start._replace(phase="end", reason=reason, last=last)
+        yield Say(f"episode {self._start.episode}: {reason}")

@@ -1,0 +1,61 @@
+"""A robot's process: on its own 60 Hz it measures the robot and has it follow commands, from an episode's start to its
+end. What moves, the driver knows (operators.drivers)."""
+
+from typing import ClassVar
+
+from operators.actor import UNSENT, Beat, Outputs, Wrong
+from operators.actors.following import Following
+from operators.drivers import Robot, Simulated
+from operators.messages import HZ, Command, Episode, Proprio, Scene, Score
+
+
+class Moving:
+    """Tells what the driver measures, and the driver what to do."""
+
+    INPUTS: ClassVar[dict[str, type]] = {"command": Command, "episode": Episode}
+
+    def __init__(self, driver: Robot, following: Following):
+        self.driver, self._following, self._beat = driver, following, Beat(HZ)
+        self._simulated = driver if isinstance(driver, Simulated) else None
+        self._playing = False
+
+    @property
+    def wake_ns(self) -> int | None:
+        return self._beat.due_ns
+
+    def receive(self, port: str, message: object, now_ns: int) -> Outputs:
+        if isinstance(message, Command):
+            self._following.commanded(message)
+        elif isinstance(message, Episode):
+            self._playing = message.phase == "start"
+            if self._playing:
+                self._following.restart()
+                if self._simulated:
+                    self._simulated.episode(message)
+                self.driver.home()
+            else:
+                self.driver.stop()
+        return ()
+
+    def wake(self, now_ns: int) -> Outputs:
+        """Measure, tell, apply: proprio is the state before the action of its tick."""
+        cycle = self._beat.next(now_ns)
+        if not self._playing:
+            return
+        now = self.driver.read()
+        header = -1, -1, now_ns if now.t_ns is None else now.t_ns
+        yield Proprio(*header, self._following.tick, cycle, *now[:-1])
+        if self._simulated:
+            yield Scene(*header, self._following.tick, *self._simulated.scene())
+        kind = "target refused"
+        try:
+            target = self._following.cycle(now.state, now.tcp_pose, now.gripper)
+            if target and target.fault:
+                yield Wrong("watchdog", target.fault)
+            kind = "unreachable"
+            if target:
+                self.driver.servo(target.action)
+        except ValueError as error:
+            yield Wrong(kind, str(error))
+        if self._simulated and (score := self._simulated.score(cycle)):
+            yield Score(*UNSENT, self._following.tick, *score)
