@@ -8,6 +8,7 @@ with the name of the file, is what others were made for, so that a latent of ano
 """
 
 import json
+import subprocess
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -117,18 +118,11 @@ def told(value: object) -> str:
 
 def revision() -> str:
     """The checkout's git revision, eight digits; empty where there is none."""
-    git = FOLDER.parents[1] / ".git"
+    command = ["git", "-C", str(FOLDER), "rev-parse", "--short=8", "HEAD"]
     try:
-        head = (git / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return head[:8]
-        branch = head.removeprefix("ref: ")
-        if (git / branch).is_file():
-            return (git / branch).read_text()[:8]
-        packed = (git / "packed-refs").read_text().splitlines()
-    except OSError:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # there is no git
         return ""
-    return next((line[:8] for line in packed if line.endswith(f" {branch}")), "")
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:

@@ -1,13 +1,12 @@
 """Recordings to data sets and back. Pictures stream from one file to the other."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from operators.frame import Frame, frame_metadata
+from operators.frame import frame_metadata
 from operators.measure.demonstration import Demonstration
 from operators.messages import HORIZON, HZ, Command
 from operators.motion.rotation import action_from_pose
@@ -15,8 +14,8 @@ from operators.motion.rows import Rows
 from operators.schema import pack
 from recordings.dataset.features import LAGS, features
 from recordings.dataset.play import demonstrations as played
-from recordings.dataset.reader import CAMERA, Columns, Dataset, Feature, feature
-from recordings.dataset.writer import Pictures, Prepared, assemble
+from recordings.dataset.reader import Columns, Dataset, Feature, feature
+from recordings.dataset.writer import Prepared, prepare
 from recordings.dataset.writer import Writer as DatasetWriter
 from recordings.drec.demonstrations import demonstrations
 from recordings.drec.file import Writer, encode, pack_frame
@@ -89,20 +88,15 @@ def _prepared(found: Demonstration, wanted: dict[str, Feature], fps: int, stagin
         camera: np.searchsorted(stamped, found.measured.t_ns[at], side="right") - 1
         for camera, stamped in found.seen.items()
     }
-    with ExitStack() as stack:
-        videos = {
-            CAMERA + camera: stack.enter_context(
-                Pictures(staging, CAMERA + camera, wanted[CAMERA + camera], len(at), fps)
-            )
-            for camera in found.seen
-        }
+
+    def pictures() -> Iterator[tuple[str, np.ndarray]]:
         for camera, number, frame in found.frames():
             for _ in range(np.searchsorted(shown[camera], number), np.searchsorted(shown[camera], number + 1)):
-                videos[CAMERA + camera].add(frame.pixels)
+                yield camera, frame.pixels
+
     start = found.episode
     about = {"seed": start.seed, "task": start.task, "variant": start.variant}
-    text = start.text or start.task
-    return assemble(wanted, _columns(found, at), videos, text, about)
+    return prepare(staging, wanted, fps, _columns(found, at), pictures(), start.text or start.task, about)
 
 
 def _row_places(found: Demonstration, fps: int) -> np.ndarray:
@@ -146,14 +140,14 @@ def _write(writer: Writer, found: Demonstration, begin: int, compress: bool) -> 
         writer.write(node, output, begin + t_ns, encode(node, output, array, about or {}))
 
     send("evaluator", "episode", 0, pack(found.episode))
-    pictures = _timed(found)
+    pictures = found.frames()
     picture = next(pictures, None)
     t_ns = 0
     for at in range(len(found.measured)):
         proprio = found.measured.message(at, found.episode.episode)
         t_ns = proprio.t_ns
-        while picture and picture[1].t_ns <= t_ns:
-            camera, frame = picture
+        while picture and picture[2].t_ns <= t_ns:
+            camera, _, frame = picture
             height, width, _ = frame.pixels.shape
             about = frame_metadata(width, height, frame.seq, frame.episode, frame.t_ns)
             content = pa.array(frame.pixels.reshape(-1)), about
@@ -164,8 +158,3 @@ def _write(writer: Writer, found: Demonstration, begin: int, compress: bool) -> 
         command = Command(at, proprio.episode, t_ns, proprio.cycle, proprio.tick, "playing", action, action, 0, -1)
         send("executor", "command", t_ns, pack(command))
     return begin + t_ns
-
-
-def _timed(found: Demonstration) -> Iterator[tuple[str, Frame]]:
-    for camera, _, frame in found.frames():
-        yield camera, frame

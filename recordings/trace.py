@@ -6,7 +6,6 @@ as the fields of operators.measure.log; rows of a chunk are its first tick and a
 """
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from operators.schema import ACTION_WIDTH
 _action = pa.list_(pa.float32(), ACTION_WIDTH)
 _vector6 = pa.list_(pa.float64(), 6)
 _points = pa.list_(pa.list_(pa.float64(), 2))
+FAULT = "t_ns", "node", "kind", "detail"
 
 CYCLES = pa.schema(
     {
@@ -92,17 +92,18 @@ def save(directory: Path | str, log: EpisodeLog) -> None:
     if not name or Path(name).name != name:
         raise ValueError(f"expected meta to hold a plain file name under 'name', got {name!r}")
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / f"{name}_cycles.parquet", CYCLES, vars(log.cycles))
-    _write(
-        directory / f"{name}_chunks.parquet", CHUNKS, _columns([_chunk_record(chunk) for chunk in log.chunks], CHUNKS)
-    )
-    _write(directory / f"{name}_proprio.parquet", PROPRIO, vars(log.proprio))
-    _write(directory / f"{name}_task.parquet", TASK, _columns([_task_record(log)], TASK))
-    plan_path = directory / f"{name}_plan.parquet"
-    plan_path.unlink(missing_ok=True)
+    tables = {
+        "cycles": _table(vars(log.cycles), CYCLES),
+        "chunks": pa.Table.from_pylist([_chunk_record(chunk) for chunk in log.chunks], CHUNKS),
+        "proprio": _table(vars(log.proprio), PROPRIO),
+        "task": pa.Table.from_pylist([_task_record(log)], TASK),
+    }
+    (directory / f"{name}_plan.parquet").unlink(missing_ok=True)
     if log.plan is not None:
         tick = np.arange(log.plan.tick, log.plan.tick + len(log.plan.action))
-        _write(plan_path, PLAN, {"tick": tick, "action": log.plan.action, "chunk_id": log.plan.chunk_id})
+        tables["plan"] = _table({"tick": tick, "action": log.plan.action, "chunk_id": log.plan.chunk_id}, PLAN)
+    for part, table in tables.items():
+        pq.write_table(table, directory / f"{name}_{part}.parquet")
 
 
 def load(directory: Path | str, name: str) -> EpisodeLog:
@@ -132,31 +133,23 @@ def names(directory: Path | str) -> list[str]:
     return sorted(path.name.removesuffix("_task.parquet") for path in Path(directory).glob("*_task.parquet"))
 
 
-def _write(path: Path, schema: pa.Schema, columns: dict[str, Any]) -> None:
-    arrays = [_array(columns[field.name], field.type) for field in schema]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path)
-
-
-def _array(column: Any, kind: pa.DataType) -> pa.Array:
-    if isinstance(column, np.ndarray) and pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(column).reshape(-1)), type=kind)
-    return pa.array(column, kind)
-
-
-def _columns(records: list[dict[str, Any]], schema: pa.Schema) -> dict[str, list]:
-    return {name: [record[name] for record in records] for name in schema.names}
+def _table(columns: dict[str, np.ndarray], schema: pa.Schema) -> pa.Table:
+    """Columns (n,), and (n, width) where the schema has lists of fixed size."""
+    flat = {field.name: pa.array(np.ascontiguousarray(columns[field.name]).reshape(-1)) for field in schema}
+    lists = {field.name: field.type for field in schema if pa.types.is_fixed_size_list(field.type)}
+    flat |= {name: pa.FixedSizeListArray.from_arrays(flat[name], type=kind) for name, kind in lists.items()}
+    return pa.table(flat, schema)
 
 
 def _chunk_record(chunk: ChunkRecord) -> dict[str, Any]:
-    record: dict[str, Any] = {name: getattr(chunk, name, None) for name in CHUNKS.names}
-    for name, part in (("raw", chunk.raw), ("handed", chunk.handed)):
-        record[f"{name}_tick"] = None if part is None else part.tick
-        record[name] = None if part is None else list(part.action)
+    record = dict(vars(chunk))
+    for name in ("raw", "handed"):
+        if (rows := record[name]) is not None:
+            record |= {f"{name}_tick": rows.tick, name: list(rows.action)}
     return record
 
 
 def _task_record(log: EpisodeLog) -> dict[str, Any]:
-    faults = list(zip(*log.faults, strict=True)) or [(), (), (), ()]
     return {
         "meta": json.dumps(log.meta),
         "score_name": list(log.score),
@@ -166,7 +159,7 @@ def _task_record(log: EpisodeLog) -> dict[str, Any]:
         "begins": log.begins,
         "reference_rotation": log.reference_rotation,
         "reference": list(log.reference),
-        **dict(zip(("fault_t_ns", "fault_node", "fault_kind", "fault_detail"), faults, strict=True)),
+        **{f"fault_{part}": [fault[i] for fault in log.faults] for i, part in enumerate(FAULT)},
     }
 
 
@@ -220,7 +213,7 @@ def _chunk(record: dict[str, Any]) -> ChunkRecord:
         tick = record.pop(f"{name}_tick")
         if tick is not None:
             record[name] = Rows(tick, np.array(record[name], np.float32).reshape(-1, ACTION_WIDTH))
-    return ChunkRecord(**{field.name: record[field.name] for field in fields(ChunkRecord)})
+    return ChunkRecord(**record)
 
 
 def _task(path: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -234,7 +227,7 @@ def _task(path: Path, record: dict[str, Any]) -> dict[str, Any]:
             "begins": np.array(record["begins"], np.int64),
             "reference_rotation": None if reference is None else np.array(reference),
             "reference": np.array(record["reference"]).reshape(-1, 3),
-            "faults": list(zip(*(record[f"fault_{part}"] for part in ("t_ns", "node", "kind", "detail")), strict=True)),
+            "faults": list(zip(*(record[f"fault_{part}"] for part in FAULT), strict=True)),
         }
     except (TypeError, ValueError) as error:
         raise DamagedTrace(path, "meta, score, marks and faults", str(error)) from None

@@ -23,6 +23,7 @@ from operators.messages import HZ
 from reports.palette import AMBER, BLUE, DARK, GREY, MUTED, RED, SKY, TEAL, VIOLET
 
 CHUNKS_SHOWN = 48
+STATIONS = "request_ns", "exposed_ns", "inference_start_ns", "inference_end_ns", "handed_ns", "takeover_ns"
 FORCE_BAND_N = (1.0, 3.0)
 SPEED_LIMIT_MM_S = 120.0
 TIGHT: dict[str, Any] = {"columnspacing": 1.0, "handlelength": 1.0, "handletextpad": 0.4, "borderaxespad": 0.2}
@@ -87,19 +88,20 @@ def chunk_chart(log: EpisodeLog) -> str:
     """
     chunks = [chunk for chunk in log.chunks if chunk.request_ns is not None][:CHUNKS_SHOWN]
     figure, axes = _figure(5.4, 4.0)
-    stages = {
-        "waiting": (GREY, [_stage(chunk, "request_ns", _seen(chunk)) for chunk in chunks]),
-        "picture": (SKY, [_stage(chunk, "exposed_ns", "inference_start_ns") for chunk in chunks]),
-        "inference": (BLUE, [_stage(chunk, "inference_start_ns", "inference_end_ns") for chunk in chunks]),
-        "decoding": (TEAL, [_stage(chunk, "inference_end_ns", "handed_ns") for chunk in chunks]),
-        "refine": (VIOLET, [_refinement(chunk) for chunk in chunks]),
-        "hand-over": (AMBER, [_stage(chunk, "handed_ns", "takeover_ns") for chunk in chunks]),
+    request, exposed, begun, ended, handed, taken = (_ms(chunks, name) for name in STATIONS)
+    refine = np.array([chunk.refine_ms or np.nan for chunk in chunks])
+    stages = {  # from, to
+        "waiting": (GREY, request, np.fmax(exposed, request)),  # for its picture, if that was taken after the request
+        "picture": (SKY, exposed, begun),
+        "inference": (BLUE, begun, ended),
+        "decoding": (TEAL, ended, handed),
+        "refine": (VIOLET, handed - refine, handed),  # the last thing done before a chunk is handed over
+        "hand-over": (AMBER, handed, taken),
     }
-    for label, (colour, bars) in stages.items():
-        kept = {i: bar for i, bar in enumerate(bars) if bar is not None}
-        if kept:
-            left, width = zip(*kept.values(), strict=True)
-            axes.barh(list(kept), width, 0.74, left, color=colour, label=label)
+    for label, (colour, start, end) in stages.items():
+        known = np.flatnonzero(np.isfinite(end - start))
+        if len(known):
+            axes.barh(known, (end - start)[known], 0.74, start[known], color=colour, label=label)
     late = [i for i, chunk in enumerate(chunks) if is_late(chunk)]
     if late:
         at = np.full(len(late), -0.01), late
@@ -117,7 +119,8 @@ def delay_chart(logs: Sequence[EpisodeLog]) -> str:
     figure, axes = _figure(3.7, 2.4)
     values, counts = np.unique(np.array(delays, np.int64), return_counts=True)
     axes.bar(values, counts, 0.8, color=TEAL)
-    _whole_numbers(axes)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     _say_if_empty(axes, not delays)
     axes.set(xlabel="delay, ticks", ylabel="chunks")
     return _svg(figure, "Histogram of the inference delay")
@@ -243,36 +246,16 @@ def _proprio_time(log: EpisodeLog, cycles: Cycles) -> np.ndarray:
     return np.interp(log.proprio.tick - 1, cycles.tick[first], (cycles.cycle[first] - cycles.cycle[0]) / HZ)
 
 
-def _stage(chunk: ChunkRecord, start: str, end: str) -> tuple[float, float] | None:
-    """Left edge and width [ms since the request] of one stage; None where a station is not known."""
-    first, last = getattr(chunk, start), getattr(chunk, end)
-    if first is None or last is None or chunk.request_ns is None:
-        return None
-    return (first - chunk.request_ns) / 1e6, (last - first) / 1e6
-
-
-def _seen(chunk: ChunkRecord) -> str:
-    """Until when a request waits: for its picture, if that was taken after it."""
-    taken, asked = chunk.exposed_ns, chunk.request_ns
-    return "exposed_ns" if taken is not None and asked is not None and taken > asked else "request_ns"
-
-
-def _refinement(chunk: ChunkRecord) -> tuple[float, float] | None:
-    """Refinement is the last thing done before a chunk is handed over."""
-    if chunk.handed_ns is None or chunk.request_ns is None or not chunk.refine_ms:
-        return None
-    return (chunk.handed_ns - chunk.request_ns) / 1e6 - chunk.refine_ms, chunk.refine_ms
+def _ms(chunks: Sequence[ChunkRecord], station: str) -> np.ndarray:
+    """When each chunk was at a station, (n,) ms since its request; NaN where that is not known."""
+    times = [(getattr(chunk, station), chunk.request_ns) for chunk in chunks]
+    return np.array([np.nan if at is None or asked is None else (at - asked) / 1e6 for at, asked in times])
 
 
 def _say_if_empty(axes: Axes, empty: bool) -> None:
     if empty:
         axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", color=MUTED)
-
-
-def _whole_numbers(axes: Axes) -> None:
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def name_of(log: EpisodeLog) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from operators.measure.intervals import aggregate, paired_difference, paired_ratio
+from operators.measure.intervals import Interval, aggregate, paired_difference, paired_ratio
 from operators.measure.metrics import METRICS
 from reports.palette import MUTED, RED, TEAL, VIOLET, styled, write
 
@@ -107,14 +107,14 @@ def _table(methods: dict[str, dict[str, Any]], baseline: str) -> list[str]:
     best = front({name: _point(cell) for name, cell in methods.items()})
     lines = ["| | " + " | ".join(f"`{metric}`" for metric in SHOWN) + " |", "|---" * (len(SHOWN) + 1) + "|"]
     for name, cell in methods.items():
-        summary = aggregate([{m: v for m, v in zip(SHOWN, row, strict=True)} for row in _rows(cell)])
         shown = []
         for metric in SHOWN:
-            low, high = summary[metric]["ci95"]
-            if summary[metric]["n"] == 0:
+            summary = _summary(cell, metric)
+            low, high = summary["ci95"]
+            if summary["n"] == 0:
                 shown.append("")
                 continue
-            text = f"{summary[metric]['mean']:.3g} ({low:.3g}..{high:.3g})"
+            text = f"{summary['mean']:.3g} ({low:.3g}..{high:.3g})"
             if metric in PAIRED and name != baseline and baseline in methods:
                 against = paired_difference(values(cell, metric), values(methods[baseline], metric))
                 text += f", d {against['mean']:+.3g} ({against['ci95'][0]:+.3g}..{against['ci95'][1]:+.3g})"
@@ -123,8 +123,8 @@ def _table(methods: dict[str, dict[str, Any]], baseline: str) -> list[str]:
     return lines
 
 
-def _rows(cell: dict[str, Any]) -> np.ndarray:
-    return np.array([values(cell, metric) for metric in SHOWN]).T
+def _summary(cell: dict[str, Any], metric: str) -> Interval:
+    return aggregate([{metric: value} for value in values(cell, metric)])[metric]
 
 
 def _point(cell: dict[str, Any]) -> tuple[float, float]:
@@ -146,7 +146,7 @@ def _write_csv(cells: Cells, path: Path, baseline: str) -> None:
                 for metric, told in METRICS.items():
                     own = values(cell, metric)
                     base = values(methods[baseline], metric) if baseline in methods else [np.nan] * len(own)
-                    summary = aggregate([{metric: value} for value in own])[metric]
+                    summary = _summary(cell, metric)
                     pairs = paired_difference(own, base), paired_ratio(own, base)
                     figures = [f for pair in pairs for f in (pair["mean"], *pair["ci95"])]
                     line = [summary["mean"], *summary["ci95"], summary["n"], *figures]
@@ -175,7 +175,7 @@ def _draw(cells: Cells, path: Path) -> None:
 def _panel(axis: Axes, methods: dict[str, dict[str, Any]], names: list[str]) -> None:
     best = front({name: _point(cell) for name, cell in methods.items()})
     for name, cell in methods.items():
-        x, y = (aggregate([{m: v} for v in values(cell, m)])[m] for m in AXES)
+        x, y = (_summary(cell, metric) for metric in AXES)
         at, own = (x["mean"], y["mean"]), _colour(name)
         spans = [np.nan_to_num([[end["mean"] - end["ci95"][0]], [end["ci95"][1] - end["mean"]]]) for end in (x, y)]
         axis.errorbar(*at, yerr=spans[1], xerr=spans[0], fmt="none", ecolor=own, alpha=0.3)

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 
 from operators.measure.open_loop import TURNS, XYZ, turns
 from operators.motion.rows import Rows
+from reports.page import rendered
 from reports.palette import BLUE, DARK, styled, write
 
 
@@ -35,14 +35,5 @@ def draw(title: str, chunks: Sequence[Rows], demonstrated: Rows, to: Path) -> No
 
 def page(title: str, table: Sequence[Sequence[str]], pictures: Mapping[str, Path], to: Path) -> None:
     """One HTML file that needs no network: the table, then the pictures."""
-    head, *rows = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in table]
-    body = [
-        f"<h1>{escape(title)}</h1><table><tr class='head'>{head}</tr>",
-        *[f"<tr>{row}</tr>" for row in rows],
-        "</table>",
-    ]
-    for name, path in pictures.items():
-        data = base64.b64encode(path.read_bytes()).decode()
-        body.append(f"<h2>{escape(name)}</h2><img src='data:image/png;base64,{data}' alt='{escape(name)}'>")
-    style = "body{font:14px sans-serif;margin:2em}td{padding:2px 12px 2px 0}.head{font-weight:bold}img{max-width:100%}"
-    to.write_text(f"<!doctype html><meta charset='utf-8'><style>{style}</style>{''.join(body)}")
+    shown = {name: base64.b64encode(path.read_bytes()).decode() for name, path in pictures.items()}
+    to.write_text(rendered("open_loop.html", title=title, table=table, pictures=shown))

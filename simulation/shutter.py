@@ -20,7 +20,6 @@ class Shutter:
         self.restart()
 
     def restart(self) -> None:
-        """A new episode."""
         self._newest: Scene | None = None
         self._drawn = True  # the newest scene
         self._wanted: int | None = None  # tick

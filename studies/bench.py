@@ -26,7 +26,7 @@ from operators.motion.rotation import action_from_pose
 from operators.motion.rows import Rows, rows
 from operators.schema import pack, unpack
 from recordings.drec.file import Reader
-from recordings.drec.survey import losses
+from recordings.drec.survey import survey
 from robots import read_robot
 from studies.running import run_graph
 
@@ -113,16 +113,16 @@ def recorded(options: Bench) -> Table:
         file = Path(folder) / "run.drec"
         recording = run_live(options, Path(folder) / "with", 0, RECORD=str(file), RECORD_FRAMES="zstd")
         with Reader(file) as reader:
-            messages, early, late = losses(reader, SETTLED_S)
+            whole, settled = survey(reader), survey(reader, SETTLED_S)
     table = Table("metric", "without", "recorded", "ratio", "bar", title="live, with and without a recording")
     for name in LIVE:
         plain, beside = without[name]["mean"], recording[name]["mean"]
         ratio = f"{beside / plain:.2f}" if plain else ""
         bar = "ratio <= 1.2" if name == "jitter_ms_p99" else ""
         table.add_row(name, f"{plain:.3f}", f"{beside:.3f}", ratio, bar)
-    table.add_row("messages", "", str(messages), "", "")
-    table.add_row(f"lost in the first {SETTLED_S:g} s", "", str(early), "", "0")
-    table.add_row("lost after that", "", str(late), "", "0")
+    table.add_row("messages", "", str(whole.messages), "", "")
+    table.add_row(f"lost in the first {SETTLED_S:g} s", "", str(whole.missing - settled.missing), "", "0")
+    table.add_row("lost after that", "", str(settled.missing), "", "0")
     return table
 
 

@@ -35,14 +35,16 @@ class Check:
         simulated = config.robot == Settings().robot and any(node["id"] == "robot" for node in graph["nodes"])
         if simulated:  # any other robot may do what no simulation here knows
             make_task(config.task, config.seed, config.variant)
-        check_policy(graph, checked(config))
+        check(config)
+        check_policy(graph, config)
 
 
 def graph_settings(graph: Path, environ: Mapping[str, str]) -> Settings:
     """Settings as a graph has them: its own defaults, where the environment says nothing.
+    <<<<<<< HEAD
 
-    Raises:
-        ValueError: there is no such graph.
+        Raises:
+            ValueError: there is no such graph.
     """
     if not graph.is_file():
         there = ", ".join(sorted(path.stem for path in GRAPHS.glob("*.yml")))
@@ -53,10 +55,17 @@ def graph_settings(graph: Path, environ: Mapping[str, str]) -> Settings:
 
 def checked(config: Settings) -> Settings:
     """Settings whose POLICY and codecs there are, for this TASK.
+    =======
+    >>>>>>> lean-merged
 
-    Raises:
-        ValueError: one that is not; says what there is.
+        Raises:
+            ValueError: there is no such graph, or no such POLICY or codec for this TASK; says what there is.
     """
+    if not graph.is_file():
+        there = ", ".join(sorted(path.stem for path in GRAPHS.glob("*.yml")))
+        raise ValueError(f"expected a graph: {there}, or the path of one of your own, got {graph}")
+    described = yaml.safe_load(graph.read_text())
+    config = parse({**resolved(described.get("env") or {}, environ), **environ})
     check(config)
     return config
 

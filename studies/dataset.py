@@ -51,9 +51,7 @@ class Info:
 class DataSet:
     """Data sets: info, check."""
 
-    command: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Info, tyro.conf.subcommand("info")] | Annotated[Check, tyro.conf.subcommand("check")]
-    ]
+    command: tyro.conf.OmitSubcommandPrefixes[Info | Check]
 
     def run(self) -> None:
         self.command.run()

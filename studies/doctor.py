@@ -5,8 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +44,6 @@ def report() -> list[Finding]:
         sched_fifo(_fifo_error()),
         egl(*_open_gl()),
         shared_memory(*_shared_memory_size()),
-        stale_segments(SHARED_MEMORY.glob("*.zenoh"), _mapped_files()),
         cores(len(os.sched_getaffinity(0))),
         torch_threads(_torch_threads(), len(os.sched_getaffinity(0))),
     ]
@@ -71,12 +69,12 @@ def dora(command: str | None) -> Finding:
     return Finding("dora CLI", found.startswith("1.1."), found, "pip install 'dora-rs-cli==1.1.*'", essential=True)
 
 
-def sched_fifo(error: OSError | None) -> Finding:
+def sched_fifo(error: BaseException | None) -> Finding:
     fix = (
         "the executor's period will jitter by milliseconds; allow it: `ulimit -r 50`, in /etc/security/limits.conf "
         "`@realtime - rtprio 50`, in Docker `--cap-add=SYS_NICE --ulimit rtprio=50`"
     )
-    return Finding("SCHED_FIFO", error is None, "allowed" if error is None else f"refused ({error.strerror})", fix)
+    return Finding("SCHED_FIFO", error is None, "allowed" if error is None else f"refused ({error})", fix)
 
 
 def egl(renderer: str, error: str) -> Finding:
@@ -91,14 +89,6 @@ def shared_memory(total: int, free: int) -> Finding:
     needed = f"{SHARED_MEMORY_NEEDED // MEGABYTE} MB must be free"
     fix = f"{needed}: `docker run --shm-size=256m`, or `mount -o remount,size=256m /dev/shm`"
     return Finding("/dev/shm", free >= SHARED_MEMORY_NEEDED, value, fix, essential=True)
-
-
-def stale_segments(segments: Iterable[Path], mapped: set[str]) -> Finding:
-    """Segments in /dev/shm of dataflows that were killed. `mapped`: files that a living process maps."""
-    stale = [segment for segment in segments if str(segment) not in mapped]
-    size = sum(segment.stat().st_size for segment in stale if segment.exists())
-    value = f"{len(stale)} left by killed runs, {size / MEGABYTE:.1f} MB" if stale else "nothing left by killed runs"
-    return Finding("dora memory", not stale, value, "the next `dora run` sweeps them")
 
 
 def cores(count: int) -> Finding:
@@ -118,16 +108,11 @@ def line(finding: Finding) -> Text:
     return text if finding.ok else text.append(f": {finding.fix}")
 
 
-def exit_code(findings: Iterable[Finding]) -> int:
-    """1 if something essential is missing; warnings are none of its business."""
-    return int(any(finding.essential and not finding.ok for finding in findings))
-
-
 def main() -> int:
     findings, console = report(), Console(highlight=False)
     for finding in findings:
         console.print(line(finding), soft_wrap=True)
-    return exit_code(findings)
+    return int(any(finding.essential and not finding.ok for finding in findings))  # a warning is no failure
 
 
 def _search_path() -> str:
@@ -135,20 +120,10 @@ def _search_path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
-def _fifo_error() -> OSError | None:
-    """Try it in a thread that ends at once: on Linux the policy belongs to the thread."""
-    errors: list[OSError] = []
-
-    def attempt() -> None:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        except OSError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=attempt)
-    thread.start()
-    thread.join()
-    return errors[0] if errors else None
+def _fifo_error() -> BaseException | None:
+    """Try it in a thread of its own, to which on Linux the policy belongs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1)).exception()
 
 
 def _open_gl() -> tuple[str, str]:
@@ -169,20 +144,8 @@ def _open_gl() -> tuple[str, str]:
 def _shared_memory_size() -> tuple[int, int]:
     if not SHARED_MEMORY.is_dir():
         return 0, 0
-    size = os.statvfs(SHARED_MEMORY)
-    return size.f_frsize * size.f_blocks, size.f_frsize * size.f_bavail
-
-
-def _mapped_files() -> set[str]:
-    """Shared-memory files mapped by any process whose map may be read."""
-    mapped: set[str] = set()
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        try:
-            lines = maps.read_text().splitlines()
-        except OSError:  # ended in between, or somebody else's
-            continue
-        mapped.update(entry.split()[-1] for entry in lines if f" {SHARED_MEMORY}/" in entry)
-    return mapped
+    size = shutil.disk_usage(SHARED_MEMORY)
+    return size.total, size.free
 
 
 def _torch_threads() -> int:

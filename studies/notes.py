@@ -35,7 +35,6 @@ class Notes:
         return len(self._states) - 1
 
     def state(self, measured: Measured | Proprio) -> None:
-        """Remember the state of a cycle."""
         self._states.append(action_from_pose(measured.tcp_pose)[:9])
 
     def phase(self, tick: int, measured: Measured | Proprio) -> float:

@@ -45,9 +45,8 @@ class Check:
         for line in found.damage:
             print(line)
         more = found.problems - len(found.damage)
-        missing = sum(topic.missing for topic in found.topics.values())
-        count = sum(topic.messages for topic in found.topics.values())
-        print(f"{count} messages of {len(found.topics)} topics, {missing} missing by their senders' numbers")
+        missing = f"{found.missing} missing by their senders' numbers"
+        print(f"{found.messages} messages of {len(found.topics)} topics, {missing}")
         if more:
             print(f"{more} more problems")
         if not found.complete:
@@ -170,16 +169,7 @@ class Plot:
 class Recording:
     """Recordings: info, check, trim, to and from data sets, to Rerun and MCAP, plot."""
 
-    command: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Info, tyro.conf.subcommand("info")]
-        | Annotated[Check, tyro.conf.subcommand("check")]
-        | Annotated[Trim, tyro.conf.subcommand("trim")]
-        | Annotated[ToDataset, tyro.conf.subcommand("to-dataset")]
-        | Annotated[FromDataset, tyro.conf.subcommand("from-dataset")]
-        | Annotated[ToRerun, tyro.conf.subcommand("to-rerun")]
-        | Annotated[ToMcap, tyro.conf.subcommand("to-mcap")]
-        | Annotated[Plot, tyro.conf.subcommand("plot")]
-    ]
+    command: tyro.conf.OmitSubcommandPrefixes[Info | Check | Trim | ToDataset | FromDataset | ToRerun | ToMcap | Plot]
 
     def run(self) -> None:
         with suppress(BrokenPipeError):

@@ -1,7 +1,5 @@
 """Does a policy look? Episodes in which its pictures, or the goal that is painted, are not those of the seed."""
 
-from typing import Protocol
-
 from operators.messages import Scene
 from simulation.arm import World
 from simulation.tasks import make_task
@@ -11,29 +9,22 @@ OTHER = 5_000  # added to a seed for another episode
 REPLAN = 24  # ticks between two chunks of the other episode's expert
 
 
-class Sight(Protocol):
-    """What the pictures show in the place of the scene."""
+class Sight:
+    """What the pictures show in the place of the scene: the scene as it is."""
 
     def scene(self, true: Scene) -> Scene | None:
         """The scene to draw, once a cycle at most; None for black pictures."""
-        ...
-
-
-class TrueSight:
-    """The scene as it is."""
-
-    def scene(self, true: Scene) -> Scene | None:
         return true
 
 
-class Black:
+class Black(Sight):
     """Nothing."""
 
     def scene(self, true: Scene) -> Scene | None:
         return None
 
 
-class OtherEpisode:
+class OtherEpisode(Sight):
     """Another work piece on which the expert does something else, undisturbed."""
 
     def __init__(self, task: str, seed: int, variant: str):
@@ -60,4 +51,4 @@ def make_sight(name: str, task: str, seed: int, variant: str) -> Sight:
         raise ValueError(f"--sight: expected one of {', '.join(SIGHTS)}, got {name}")
     if name == "black":
         return Black()
-    return OtherEpisode(task, seed, variant) if name == "other_episode" else TrueSight()
+    return OtherEpisode(task, seed, variant) if name == "other_episode" else Sight()

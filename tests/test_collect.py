@@ -51,7 +51,7 @@ def test_what_training_needs_to_know_is_in_the_data_set(collected):
 
 
 def test_rows_are_states_before_their_tick_and_reach_beyond_the_lift(collected):
-    dataset = Dataset.open(collected, fps=5)
+    dataset = Dataset.open(collected)
     assert [episode.about["seed"] for episode in dataset.episodes] == [FIRST, FIRST + 1]
     assert all(episode.about["success"] == 1 for episode in dataset.episodes)
     assert dataset.cameras == ("front", "wrist") and dataset.frames(0, "wrist").shape[1:] == (24, 24, 3)

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[1]
-READ = {".json", ".json5", ".py", ".safetensors", ".toml", ".xml", ".yml"}  # by commands and nodes
+READ = {".html", ".json", ".json5", ".py", ".safetensors", ".toml", ".xml", ".yml"}  # by commands and nodes
 PACKAGES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 

@@ -212,7 +212,7 @@ def test_handwriting_fits_the_board(seed):
 
 def test_missing_handwriting_names_the_extra(monkeypatch):
     monkeypatch.setattr(strokes, "find_spec", lambda name: None)
-    with pytest.raises(strokes.MissingTargets, match=r"\[lasa\]"):
+    with pytest.raises(ValueError, match=r"\[lasa\]"):
         lasa_stroke(0)
 
 

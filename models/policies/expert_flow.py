@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.registry import make_policy
 from models.samplers.flow import sample
-from models.samplers.guidance import FLOW_GUIDES, Units, continued, draws, flow_chunk, timed
+from models.samplers.guidance import FLOW_GUIDES, KINDS, Units, continued, draws, timed
 from models.samplers.rtc import Target, unchanged
 from operators.chunks.noise import WHITE_M, smooth_basis
 from operators.messages import HORIZON, Episode
@@ -93,6 +93,6 @@ class ExpertFlowPolicy:
 
     @torch.no_grad()
     def _sample(self, mean: Tensor, noise: Tensor, target: Target | None) -> Tensor:
-        chunk = flow_chunk(self._guide, NormalFlow(mean, self._covariance), noise, target, STEPS)[0]
+        chunk = KINDS["flow"].chunk(self._guide, NormalFlow(mean, self._covariance), noise, target, STEPS)[0]
         constant = (self._covariance == 0).all(-1).all(-1)  # exactly, not to rounding
         return torch.where(constant, mean, chunk)

@@ -67,8 +67,12 @@ class LearnedPolicy:
         self._sample(torch.zeros(1, CONDITION), self._noise(0), warm_up)  # torch takes half a second the first time
 
     def start(self, episode: Episode) -> None:
+<<<<<<< HEAD
         """A new episode begins."""
         self._episode, self._made = episode, {}
+=======
+        self._episode, self._last = episode, None
+>>>>>>> lean-merged
 
     @torch.no_grad()  # not inference_mode, in which a sampler could not take gradients
     def predict(self, observation: Observation) -> Prediction:
@@ -182,19 +186,17 @@ class Network(nn.Module):
 
     def scaled(self, values: Tensor) -> Tensor:
         """Values -> [-1, 1]; numbers that never change -> 0."""
-        return (values - self._middle) / self._half.clamp(min=LEAST_RANGE)
+        middle, half = self._range()
+        return (values - middle) / half.clamp(min=LEAST_RANGE)
 
     def restored(self, scaled: Tensor) -> Tensor:
         """The inverse of `scaled`; numbers that never change are exact."""
-        return scaled * self._half + self._middle
+        middle, half = self._range()
+        return scaled * half + middle
 
-    @property
-    def _middle(self) -> Tensor:
-        return (self.high + self.low) / 2
-
-    @property
-    def _half(self) -> Tensor:
-        return (self.high - self.low) / 2
+    def _range(self) -> tuple[Tensor, Tensor]:
+        """Middle and half of the width, (10,) each."""
+        return (self.high + self.low) / 2, (self.high - self.low) / 2
 
 
 def guided_in(network: Network, codec: Codec | None) -> Units:

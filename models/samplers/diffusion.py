@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 Denoise = Callable[[Tensor, Tensor], Tensor]  # x_t (B, L, D), time (B,) -> v (B, L, D)
 
-LEAST_TIME = 0.01
-
 
 def schedule(time: Tensor) -> tuple[Tensor, Tensor]:
     """Time (B,) -> how much of the data and of the noise is in x_t, (B, 1, 1) each; squares add to 1."""

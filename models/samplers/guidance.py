@@ -76,44 +76,9 @@ def draws(guide: str) -> int:
     return DRAWS if guide == "bid" else 1
 
 
-def flow_chunk(guide: str, velocity: Velocity, noise: Tensor, target: Target | None, steps: int) -> Tensor:
-    """One chunk (1, L, D) by a flow policy.
-
-    Args:
-        noise: (draws(guide), L, D).
-        target: what the chunk continues; None: nothing.
-    """
-    if target is None or guide == "vlash":
-        return flow.sample(velocity, noise[:1], steps)
-    if guide == "rtc":
-        return flow_rtc(velocity, noise[:1], target, steps)
-    if guide == "paint":
-        return paint(velocity, noise[:1], target, steps)
-    if guide == "rtc_trained":
-        frozen = min(int((target.weight == 1).sum()), LONGEST_PREFIX)  # of more it has never seen
-        return flow.prefixed_sample(velocity, noise[:1], target.rows, frozen, steps)
-    return best(flow.sample(velocity, noise, steps), target)
-
-
-def ddim_chunk(guide: str, denoise: Denoise, noise: Tensor, target: Target | None, steps: int) -> Tensor:
-    """The same by a diffusion policy, with one of DDIM_GUIDES."""
-    if target is None or guide == "vlash":
-        return diffusion.sample(denoise, noise[:1], steps)
-    if guide == "rtc":
-        return ddim_rtc(denoise, noise[:1], target, steps)
-    return best(diffusion.sample(denoise, noise, steps), target)
-
-
-def best(samples: Tensor, target: Target, weak: Tensor | None = None) -> Tensor:
-    """Of samples (n, L, D) the one (1, L, D) nearest to the plan: sum over rows of weight |row - planned|.
-
-    With samples of a weaker policy too (m, L, D), nearness to the other samples counts as well, and distance from the
-    weak ones: forward contrast.
-    """
-    decoded = target.decode(samples)
-    cost = (target.weight * (decoded - target.rows).norm(dim=-1)).sum(-1)
-    if weak is not None:
-        cost = cost + _mean_distance(decoded, decoded) - _mean_distance(decoded, target.decode(weak))
+def best(samples: Tensor, target: Target) -> Tensor:
+    """Of samples (n, L, D) the one (1, L, D) nearest to the plan: sum over rows of weight |row - planned|."""
+    cost = (target.weight * (target.decode(samples) - target.rows).norm(dim=-1)).sum(-1)
     return samples[cost.argmin()][None]
 
 
@@ -132,17 +97,31 @@ def paint(velocity: Velocity, noise: Tensor, target: Target, steps: int) -> Tens
     return flow.sample(velocity, weight.sqrt() * found + (1 - weight).sqrt() * noise, steps)
 
 
-def _mean_distance(each: Tensor, others: Tensor) -> Tensor:
-    return torch.cdist(each.flatten(1), others.flatten(1)).mean(1)
-
-
 class Kind(NamedTuple):
     """What a network learns, how its samples are made, and by what they can be guided."""
 
     loss: Callable[[Function, Tensor, torch.Generator], Tensor]
     sample: Callable[[Function, Tensor, int], Tensor]
-    chunk: Callable[[str, Function, Tensor, Target | None, int], Tensor]
+    rtc: Callable[[Function, Tensor, Target, int], Tensor]
     guides: tuple[str, ...]
+
+    def chunk(self, guide: str, function: Function, noise: Tensor, target: Target | None, steps: int) -> Tensor:
+        """One chunk (1, L, D) by one of the guides.
+
+        Args:
+            noise: (draws(guide), L, D).
+            target: what the chunk continues; None: nothing.
+        """
+        if target is None or guide == "vlash":
+            return self.sample(function, noise[:1], steps)
+        if guide == "bid":
+            return best(self.sample(function, noise, steps), target)
+        if guide == "paint":
+            return paint(function, noise[:1], target, steps)
+        if guide == "rtc_trained":
+            frozen = min(int((target.weight == 1).sum()), LONGEST_PREFIX)  # of more it has never seen
+            return flow.prefixed_sample(function, noise[:1], target.rows, frozen, steps)
+        return self.rtc(function, noise[:1], target, steps)
 
 
 def _prefixed_loss(velocity: Velocity, clean: Tensor, generator: torch.Generator) -> Tensor:
@@ -150,7 +129,7 @@ def _prefixed_loss(velocity: Velocity, clean: Tensor, generator: torch.Generator
 
 
 KINDS = {
-    "dp": Kind(diffusion.loss, diffusion.sample, ddim_chunk, DDIM_GUIDES),
-    "flow": Kind(flow.loss, flow.sample, flow_chunk, FLOW_GUIDES),
-    "rtcflow": Kind(_prefixed_loss, flow.sample, flow_chunk, ("rtc_trained", *FLOW_GUIDES)),
+    "dp": Kind(diffusion.loss, diffusion.sample, ddim_rtc, DDIM_GUIDES),
+    "flow": Kind(flow.loss, flow.sample, flow_rtc, FLOW_GUIDES),
+    "rtcflow": Kind(_prefixed_loss, flow.sample, flow_rtc, ("rtc_trained", *FLOW_GUIDES)),
 }

@@ -44,29 +44,24 @@ class TrainA2c2(Options):
     """Chunks a step; each is corrected at eight of its rows."""
 
     def train(self) -> bool:
-        """One piece -> whether the checkpoint is written."""
         return _Training(self).run()
 
 
-class HeadNetwork(nn.Module):
+class HeadNetwork(nn.Sequential):
     """`operators.chunks.correct.Head` while it is trained; `models.stored.read_head` knows the names of its tensors."""
 
     def __init__(self, inputs: int, width: int):
-        super().__init__()
+        first, middle, last = nn.Linear(inputs, width), nn.Linear(width, width), nn.Linear(width, 3)
+        super().__init__(first, nn.ReLU(), middle, nn.ReLU(), last)
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("spread", torch.ones(inputs))
-        layers = nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 3)
-        for number, layer in enumerate(layers):
-            self.add_module(str(number), layer)
-        nn.init.zeros_(layers[-1].weight)  # it begins by correcting nothing
-        nn.init.zeros_(layers[-1].bias)
+        nn.init.zeros_(last.weight)  # it begins by correcting nothing
+        nn.init.zeros_(last.bias)
 
-    def forward(self, numbers: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(..., I) -> (..., 3) m."""
-        x = (numbers - self.get_buffer("mean")) / self.get_buffer("spread")
-        for layer in self.children():
-            x = layer(x)
-        return LARGEST_M * torch.tanh(x)
+        x = (input - self.get_buffer("mean")) / self.get_buffer("spread")
+        return LARGEST_M * torch.tanh(super().forward(x))
 
 
 class Rows:

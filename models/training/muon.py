@@ -25,7 +25,6 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One update from the gradients."""
         matrices, others = self.param_groups
         for parameter in matrices["params"]:
             parameter.mul_(1 - DECAY * matrices["lr"]).sub_(self._turned(parameter), alpha=matrices["lr"])

@@ -36,17 +36,9 @@ class Options:
         Raises:
             ValueError: an option that is none, data or a checkpoint that do not fit.
         """
-        self.check()
         torch.set_num_threads(self.threads)
         torch.manual_seed(self.seed)
         return self.train()
-
-    def check(self) -> None:
-        """Refuse options that are none.
-
-        Raises:
-            ValueError: says which there are.
-        """
 
     def train(self) -> bool:
         """One piece, seeded -> whether the checkpoint is written."""

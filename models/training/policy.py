@@ -54,14 +54,11 @@ class TrainPolicy(Options):
     feature_noise: float = 0.02
     """In standard deviations of each feature: the encoder knows its training pictures better than new ones."""
 
-    def check(self) -> None:
+    def train(self) -> bool:
         one_of("space", self.space, SPACES)
         one_of("kind", self.kind, KINDS)
         if self.kind == "rtcflow" and self.space != "action60":
             raise ValueError("expected --space action60 with --kind rtcflow, got latent60, whose rows are no actions")
-
-    def train(self) -> bool:
-        """One piece -> whether the last checkpoint is written."""
         return _Training(self).run()
 
 

@@ -38,11 +38,8 @@ class TrainVae(Options):
     kl: float = 1e-5
     architecture: dict[str, int] = field(default_factory=lambda: {"width": 48, "hidden": 192})
 
-    def check(self) -> None:
-        one_of("kind", self.kind, ("vae", "pca"))
-
     def train(self) -> bool:
-        """One piece -> whether the checkpoint is written."""
+        one_of("kind", self.kind, ("vae", "pca"))
         train, held_out = (torch.from_numpy(chunks) for chunks in read_chunks(*self.data))
         vae = Vae(**self.architecture)
         vae.shift.copy_(torch.cat([train[..., :3].mean((0, 1)), torch.tensor([1.0, 0, 0, 0, 1, 0, 0])]))

@@ -50,7 +50,6 @@ class TrainVision(Options):
     """Of the network; another one prepares the pictures."""
 
     def train(self) -> bool:
-        """One piece -> whether the checkpoint is written."""
         samples = Samples(*self.data)
         facts, scale = samples.facts, samples.facts.point_m
         vision = Vision(facts, self.width)

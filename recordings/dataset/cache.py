@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from rich.progress import track
 
-from recordings.dataset.reader import CAMERA, DamagedDataset, Dataset, EpisodeInfo, Feature
+from recordings.dataset.reader import CAMERA, DamagedDataset, Dataset, Feature
 
 _INDEX = "cache.json"
 _FORMAT = 1
@@ -82,24 +82,27 @@ def _reusable(dataset: Dataset, directory: Path) -> int:
 
 
 def _build(directory: Path, dataset: Dataset, done: int) -> None:
-    """Unpack all episodes but the first `done`, which are there."""
+    """Unpack all episodes but the first `done`, which are there. All of one is read before anything of it is written.
+
+    What lies beyond these is of an interrupted build. A file that is of no use is not emptied but replaced, for another
+    process may have it mapped.
+    """
     _write_index(directory, dataset, done)
     rows = sum(episode.length for episode in dataset.episodes[:done])
     for name, kind in dataset.features.items():
-        _begin(_file(directory, name), rows * _row_bytes(kind))
+        path, size = _file(directory, name), rows * _row_bytes(kind)
+        if not size:
+            path.unlink(missing_ok=True)
+        path.touch()
+        os.truncate(path, size)
     missing = dataset.episodes[done:]
     for episode in track(missing, "unpacking", disable=len(missing) < 2):
-        _append(directory, dataset, episode)
+        values = dataset.rows(episode.index)
+        values |= {CAMERA + camera: dataset.frames(episode.index, camera) for camera in dataset.cameras}
+        for name, array in values.items():
+            with _file(directory, name).open("ab") as file:
+                file.write(np.ascontiguousarray(array).data)
         _write_index(directory, dataset, episode.index + 1)
-
-
-def _append(directory: Path, dataset: Dataset, episode: EpisodeInfo) -> None:
-    """Add an episode to every file; all of it is read before anything is written."""
-    values = dataset.rows(episode.index)
-    values |= {CAMERA + camera: dataset.frames(episode.index, camera) for camera in dataset.cameras}
-    for name, array in values.items():
-        with _file(directory, name).open("ab") as file:
-            file.write(np.ascontiguousarray(array).data)
 
 
 def _opened(dataset: Dataset, directory: Path) -> Cache:
@@ -142,17 +145,6 @@ def _dtype(kind: Feature) -> np.dtype:
 
 def _row_bytes(kind: Feature) -> int:
     return int(np.prod(_shape(kind))) * _dtype(kind).itemsize
-
-
-def _begin(path: Path, size: int) -> None:
-    """Keep the first `size` bytes: what lies beyond is of an interrupted build.
-
-    A file that is of no use is not emptied but replaced, for another process may have it mapped.
-    """
-    if not size:
-        path.unlink(missing_ok=True)
-    path.touch()
-    os.truncate(path, size)
 
 
 @contextmanager

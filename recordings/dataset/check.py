@@ -7,10 +7,12 @@ is asked too.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,6 +25,7 @@ from recordings.dataset.reader import (
     VERSION,
     DamagedDataset,
     Dataset,
+    read_json,
     read_table,
 )
 
@@ -93,23 +96,26 @@ def problems(root: Path, videos: bool = True) -> Iterator[str]:
         root: folder that holds `meta`.
         videos: whether every picture is decoded; otherwise only that the files are there.
     """
-    wrong = list(_info(root))
-    yield from wrong
-    if wrong:
-        return  # nothing else can be found without it
-    yield from _tasks(root)
-    yield from _statistics(root)
-    wrong = list(_episode_columns(root))
-    yield from wrong
-    if wrong:
-        return  # nor can rows and pictures without these
-    try:
-        dataset = Dataset.open(root)
-    except DamagedDataset as error:
-        yield str(error)
-        return
-    for episode in range(len(dataset.episodes)):
-        yield from _episode(dataset, episode, videos)
+    parts: list[
+        tuple[Callable[[Path], Iterator[DamagedDataset]], bool]
+    ] = [  # and whether the next are of no use without
+        (_info, True),
+        (_tasks, False),
+        (_statistics, False),
+        (_episode_columns, True),
+        (partial(_contents, videos=videos), False),
+    ]
+    for part, needed in parts:
+        whole = True
+        try:
+            for problem in part(root):
+                whole = False
+                yield str(problem)
+        except DamagedDataset as error:
+            whole = False
+            yield str(error)
+        if needed and not whole:
+            return
 
 
 def by_lerobot(root: Path) -> str:
@@ -128,30 +134,20 @@ def by_lerobot(root: Path) -> str:
     return ""
 
 
-def _info(root: Path) -> Iterator[str]:
+def _info(root: Path) -> Iterator[DamagedDataset]:
     path = root / INFO_PATH
-    try:
-        info = json.loads(path.read_text())
-    except FileNotFoundError:
-        yield str(DamagedDataset(path, "a data set", "nothing there"))
-        return
-    except (ValueError, OSError) as error:
-        yield str(DamagedDataset(path, "JSON", str(error)))
-        return
+    info = read_json(path, "a data set")
     if not isinstance(info, dict):
-        yield str(DamagedDataset(path, "an object", type(info).__name__))
-        return
+        raise DamagedDataset(path, "an object", type(info).__name__)
     for name, (expected, fits) in INFO.items():
         if name not in info or not fits(info[name]):
             got = json.dumps(info[name])[:200] if name in info else "nothing"
-            yield str(DamagedDataset(path, f"{name} to be {expected}", got))
-            return
-    yield from (str(DamagedDataset(path, expected, got, name)) for name, expected, got in _features(info))
+            raise DamagedDataset(path, f"{name} to be {expected}", got)
+    yield from (DamagedDataset(path, expected, got, name) for name, expected, got in _features(info))
     for name, span in info["splits"].items():
         first, _, end = str(span).partition(":")
         if not (first.isdigit() and end.isdigit() and int(first) <= int(end) <= info["total_episodes"]):
-            expected = f"split {name} within 0:{info['total_episodes']}"
-            yield str(DamagedDataset(path, expected, repr(span)))
+            yield DamagedDataset(path, f"split {name} within 0:{info['total_episodes']}", repr(span))
 
 
 def _features(info: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -193,83 +189,72 @@ def _camera(info: dict[str, Any], name: str, kind: dict[str, Any]) -> Iterator[t
         yield name, "video_path, since this is a video", "null"
 
 
-def _tasks(root: Path) -> Iterator[str]:
-    path, info = root / TASKS_PATH, json.loads((root / INFO_PATH).read_text())
+def _tasks(root: Path) -> Iterator[DamagedDataset]:
+    path, info = root / TASKS_PATH, read_json(root / INFO_PATH)
     if not info["total_episodes"]:
         return
-    try:
-        table = read_table(path)
-    except DamagedDataset as error:
-        yield str(error)
-        return
+    table = read_table(path)
     texts = next((name for name in ("task", "__index_level_0__") if name in table.column_names), None)
     if texts is None or "task_index" not in table.column_names:
-        yield str(DamagedDataset(path, "columns task and task_index", ", ".join(table.column_names)))
-        return
+        raise DamagedDataset(path, "columns task and task_index", ", ".join(table.column_names))
     for row, number in enumerate(table["task_index"].to_pylist()):
         if number != row:
-            yield str(DamagedDataset(path, str(row), str(number), "task_index", row))
-            return
+            raise DamagedDataset(path, str(row), str(number), "task_index", row)
     if len(table) != info["total_tasks"]:
-        yield str(DamagedDataset(path, f"{info['total_tasks']} tasks", str(len(table))))
+        yield DamagedDataset(path, f"{info['total_tasks']} tasks", str(len(table)))
 
 
-def _episode_columns(root: Path) -> Iterator[str]:
-    info = json.loads((root / INFO_PATH).read_text())
+def _episode_columns(root: Path) -> Iterator[DamagedDataset]:
+    info = read_json(root / INFO_PATH)
     cameras = [name for name, kind in info["features"].items() if kind["dtype"] == "video"]
     wanted = EPISODES | {f"videos/{name}/{part}": kind for name in cameras for part, kind in VIDEO.items()}
     for path in sorted(root.glob("meta/episodes/*/*.parquet")):
         try:
             schema = pq.read_schema(path)
         except (pa.ArrowException, OSError) as error:
-            yield str(DamagedDataset(path, "a Parquet file", str(error).split("\n")[0]))
+            yield DamagedDataset(path, "a Parquet file", str(error).split("\n")[0])
             continue
         for name, kind in wanted.items():
             there = schema.field(name).type if name in schema.names else None
             fits = there is not None and (pa.types.is_integer(there) if kind is None else there == kind)
             if not fits:
-                yield str(DamagedDataset(path, f"{kind or 'whole numbers'}", str(there or "no such column"), name))
+                yield DamagedDataset(path, f"{kind or 'whole numbers'}", str(there or "no such column"), name)
 
 
-def _statistics(root: Path) -> Iterator[str]:
-    path, info = root / STATS_PATH, json.loads((root / INFO_PATH).read_text())
+def _statistics(root: Path) -> Iterator[DamagedDataset]:
+    path, info = root / STATS_PATH, read_json(root / INFO_PATH)
     if not info["total_episodes"]:
         return
-    try:
-        stats = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        yield str(DamagedDataset(path, "JSON", str(error)))
-        return
+    stats = read_json(path)
     for name, kind in info["features"].items():
         missing = [part for part in STATISTICS if part not in stats.get(name, {})]
         if missing and kind["dtype"] != "string":
-            yield str(DamagedDataset(path, f"{', '.join(missing)}", "none of these", name))
+            yield DamagedDataset(path, f"{', '.join(missing)}", "none of these", name)
         elif kind["dtype"] not in ("video", "image", "string") and stats[name]["count"] != [info["total_frames"]]:
-            yield str(DamagedDataset(path, f"count {[info['total_frames']]}", str(stats[name]["count"]), name))
+            yield DamagedDataset(path, f"count {[info['total_frames']]}", str(stats[name]["count"]), name)
     columns = {f"stats/{name}/{part}" for name in info["features"] for part in STATISTICS}
     for path in sorted(root.glob("meta/episodes/*/*.parquet")):
         with suppress(pa.ArrowException, OSError):  # told elsewhere
             for name in sorted(columns - set(pq.read_schema(path).names)):
-                yield str(DamagedDataset(path, "statistics", "no such column", name))
+                yield DamagedDataset(path, "statistics", "no such column", name)
 
 
-def _episode(dataset: Dataset, episode: int, videos: bool) -> Iterator[str]:
-    about = dataset.episodes[episode]
-    try:
-        rows = dataset.rows(episode)
-        tasks = read_table(dataset.root / TASKS_PATH).num_rows
-        for row, task in enumerate(rows["task_index"].tolist()):
-            if not 0 <= task < tasks:
-                yield str(DamagedDataset(about.data, f"a task below {tasks}", str(task), "task_index", row))
-                break
-    except DamagedDataset as error:
-        yield str(error)
-    for camera in dataset.cameras:
+def _contents(root: Path, videos: bool) -> Iterator[DamagedDataset]:
+    dataset = Dataset.open(root)
+    tasks = read_table(root / TASKS_PATH).num_rows
+    for number, about in enumerate(dataset.episodes):
         try:
-            path = about.videos[CAMERA + camera][0]
-            if not videos and not path.is_file():
-                raise DamagedDataset(path, "a video", "nothing there", CAMERA + camera)
-            for _ in dataset.stream(episode, camera) if videos else ():
-                pass
+            task = dataset.rows(number)["task_index"]
+            for row in np.flatnonzero((task < 0) | (task >= tasks))[:1]:
+                yield DamagedDataset(about.data, f"a task below {tasks}", str(task[row]), "task_index", int(row))
         except DamagedDataset as error:
-            yield str(error)
+            yield error
+        for camera in dataset.cameras:
+            try:
+                path = about.videos[CAMERA + camera][0]
+                if not videos and not path.is_file():
+                    raise DamagedDataset(path, "a video", "nothing there", CAMERA + camera)
+                for _ in dataset.stream(number, camera) if videos else ():
+                    pass
+            except DamagedDataset as error:
+                yield error

@@ -19,12 +19,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-
-from recordings.dataset.video import DamagedVideo, stream_video
 
 VERSION = "v3.0"
 CAMERA = "observation.images."  # a camera's feature is this and its name
@@ -88,12 +87,11 @@ class Dataset:
     episodes: tuple[EpisodeInfo, ...]
 
     @classmethod
-    def open(cls, root: Path | str, fps: int | None = None, features: Iterable[str] = ()) -> "Dataset":
+    def open(cls, root: Path | str, features: Iterable[str] = ()) -> "Dataset":
         """The finished episodes of a data set; one that is being written may be opened.
 
         Args:
             root: folder that holds `meta`.
-            fps: rate it must have, if given.
             features: names it must have.
 
         Raises:
@@ -101,7 +99,9 @@ class Dataset:
         """
         root = Path(root)
         info = read_info(root)
-        _require(root, info, fps, features)
+        missing = [name for name in features if name not in info["features"]]
+        if missing:
+            raise DamagedDataset(root / INFO_PATH, f"features {', '.join(missing)}", ", ".join(info["features"]))
         found = [episode for path in sorted(root.glob("meta/episodes/*/*.parquet")) for episode in _listed(path, info)]
         episodes = tuple(_located(root, info, *place) for place in found[: info["total_episodes"]])
         _consistent(root, info, episodes)
@@ -141,23 +141,32 @@ class Dataset:
         Raises:
             DamagedDataset: the video is missing, cut off, or of another rate or size.
         """
-        shape = self.episodes[episode].length, *self._pictures(camera)["shape"]
-        frames = np.empty(shape, np.uint8)
-        for row, frame in enumerate(self.stream(episode, camera)):
-            frames[row] = frame
-        return frames
+        return np.stack([*self.stream(episode, camera)])
 
     def stream(self, episode: int, camera: str) -> Iterator[np.ndarray]:
         """The same one by one, (h, w, 3)."""
-        about, (height, width, channels) = self.episodes[episode], self._pictures(camera)["shape"]
-        path, start_s = about.videos[CAMERA + camera]
+        about, name, shape = self.episodes[episode], CAMERA + camera, tuple(self._pictures(camera)["shape"])
+        path, start_s = about.videos[name]
         if not path.is_file():
-            raise DamagedDataset(path, "a video", "nothing there", CAMERA + camera)
-        shape = about.length, height, width, channels
+            raise DamagedDataset(path, "a video", "nothing there", name)
+        video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         try:
-            yield from stream_video(path, round(start_s * self.fps), shape, self.fps)
-        except DamagedVideo as error:
-            raise DamagedDataset(path, error.expected, error.got, CAMERA + camera, error.row) from None
+            if not video.isOpened():
+                raise DamagedDataset(path, "a video", "a file that cannot be opened as one", name)
+            rate = video.get(cv2.CAP_PROP_FPS)
+            if abs(rate - self.fps) > 0.01:
+                raise DamagedDataset(path, f"{self.fps} frames a second", f"{rate:g}", name)
+            for _ in range(round(start_s * self.fps)):
+                video.grab()
+            for row in range(about.length):
+                there, frame = video.read()
+                if not there:
+                    raise DamagedDataset(path, f"{about.length} frames", str(row), name, row)
+                if frame.shape != shape:
+                    raise DamagedDataset(path, f"frames of {shape}", str(frame.shape), name, row)
+                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        finally:
+            video.release()
 
     def _pictures(self, camera: str) -> Feature:
         if CAMERA + camera not in self.features:
@@ -183,12 +192,7 @@ def read_info(root: Path) -> dict[str, Any]:
         DamagedDataset: it is missing or not of version 3.0.
     """
     path = root / INFO_PATH
-    try:
-        info = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DamagedDataset(path, "a data set", "nothing there") from None
-    except ValueError as error:
-        raise DamagedDataset(path, "JSON", str(error)) from None
+    info = read_json(path, "a data set")
     kinds = {"codebase_version": str, "fps": int, "features": dict, "total_episodes": int, "total_frames": int}
     kinds |= {"data_path": str, "chunks_size": int}
     if any(isinstance(kind, dict) and kind.get("dtype") == "video" for kind in (info.get("features") or {}).values()):
@@ -199,6 +203,20 @@ def read_info(root: Path) -> dict[str, Any]:
     if info["codebase_version"] != VERSION:
         raise DamagedDataset(path, f"codebase_version {VERSION}", info["codebase_version"])
     return info
+
+
+def read_json(path: Path, what: str = "JSON") -> Any:
+    """What a file says.
+
+    Raises:
+        DamagedDataset: it is missing (expected `what`), or no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DamagedDataset(path, what, "nothing there") from None
+    except (ValueError, OSError) as error:
+        raise DamagedDataset(path, "JSON", str(error)) from None
 
 
 def read_table(path: Path, without: str = "\n") -> pa.Table:
@@ -219,14 +237,6 @@ def read_table(path: Path, without: str = "\n") -> pa.Table:
             row = column.is_null().to_pylist().index(True)
             raise DamagedDataset(path, "a value", "null", name, row)
     return table
-
-
-def _require(root: Path, info: dict[str, Any], fps: int | None, features: Iterable[str]) -> None:
-    if fps is not None and info["fps"] != fps:
-        raise DamagedDataset(root / INFO_PATH, f"fps {fps}", str(info["fps"]))
-    missing = [name for name in features if name not in info["features"]]
-    if missing:
-        raise DamagedDataset(root / INFO_PATH, f"features {', '.join(missing)}", ", ".join(info["features"]))
 
 
 def _listed(path: Path, info: dict[str, Any]) -> list[tuple[Path, dict[str, Any], str]]:

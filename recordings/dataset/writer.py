@@ -2,17 +2,22 @@
 
 An episode has a file of its own everywhere. Each is written aside and put in place by a rename, `meta/info.json` last:
 what it does not count yet is replaced by the next run.
+
+Video is lossless: FFV1 in MP4, the container LeRobot names. The thin light-blue line to write does not survive the
+lossy codecs at hand (MPEG-4, VP9, MJPEG halve the colour resolution and are up to 100 of 255 off); FFV1 takes about
+5 kB for a frame of 96 x 96.
 """
 
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from shutil import rmtree
 from typing import IO, Any, NamedTuple
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +40,6 @@ from recordings.dataset.reader import (
     read_table,
 )
 from recordings.dataset.stats import Stats, array_stats, image_stats, merged, sampled_frames
-from recordings.dataset.video import CODEC, PIXEL_FORMAT, VideoFile
 
 CHUNK_SIZE = 1000  # files a folder
 
@@ -53,7 +57,7 @@ class Prepared(NamedTuple):
 def camera_feature(height: int, width: int, fps: int) -> Feature:
     """A feature of pictures."""
     info = {"video.height": height, "video.width": width, "video.channels": 3, "video.fps": fps}
-    info |= {"video.codec": CODEC, "video.pix_fmt": PIXEL_FORMAT, "video.is_depth_map": False, "has_audio": False}
+    info |= {"video.codec": "ffv1", "video.pix_fmt": "bgr0", "video.is_depth_map": False, "has_audio": False}
     return {"dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"], "info": info}
 
 
@@ -62,7 +66,7 @@ def prepare(
     features: Mapping[str, Feature],
     fps: int,
     rows: Columns,
-    frames: Mapping[str, np.ndarray],
+    frames: Mapping[str, np.ndarray] | Iterator[tuple[str, np.ndarray]],
     task: str,
     about: Mapping[str, int | float] | None = None,
 ) -> Prepared:
@@ -73,42 +77,56 @@ def prepare(
         features: of the data set, without the index features.
         fps: rows a second.
         rows: feature -> (n, *shape), or (n,) where the shape is (1,).
-        frames: camera -> (n, h, w, 3) uint8 RGB.
+        frames: camera -> (n, h, w, 3) uint8 RGB, checked before anything is written; or camera and frame, one by one.
         task: what was to be done, in words.
         about: more columns for the episode table, such as the seed.
 
     Raises:
         ValueError: rows and frames are not what `features` says, or not finite.
     """
-    pictures = {CAMERA + camera: pixels for camera, pixels in frames.items()}
-    _check(features, {**rows, **pictures})
+    cameras = {name: kind for name, kind in features.items() if kind["dtype"] == "video"}
+    if not isinstance(frames, Iterator):
+        _check(features, {**rows, **{CAMERA + camera: pixels for camera, pixels in frames.items()}})
+        frames = ((camera, frame) for camera, pixels in frames.items() for frame in pixels)
+    _check({name: kind for name, kind in features.items() if name not in cameras}, rows)
+    length = len(next(iter(rows.values())))
     rmtree(directory, ignore_errors=True)
     with ExitStack() as stack:
         videos = {
-            name: stack.enter_context(Pictures(directory, name, features[name], len(pixels), fps))
-            for name, pixels in pictures.items()
+            name: stack.enter_context(Pictures(directory, name, kind, length, fps)) for name, kind in cameras.items()
         }
-        for name, video in videos.items():
-            for frame in pictures[name]:
-                video.add(frame)
-    return assemble(features, rows, videos, task, about)
+        for camera, frame in frames:
+            videos[CAMERA + camera].add(frame)
+    for name, video in videos.items():
+        if video.added != length:
+            raise ValueError(f"{name}: expected {length} rows, got {video.added}")
+    stats = {name: array_stats(values) for name, values in rows.items()}
+    stats |= {name: video.stats() for name, video in videos.items()}
+    return Prepared(dict(rows), {name: video.path for name, video in videos.items()}, stats, task, dict(about or {}))
 
 
 class Pictures:
-    """A camera's video of one episode, written frame by frame into a folder; use it in a `with`."""
+    """A camera's video of one episode, written frame by frame into a folder; use it in a `with`.
+
+    Raises:
+        OSError: OpenCV cannot write such a file here.
+    """
 
     def __init__(self, directory: Path, name: str, feature: Feature, count: int, fps: int):
         directory.mkdir(parents=True, exist_ok=True)
         self.path, self.count, self.added = directory / f"{name}.mp4", count, 0
         self._shape, self._name = tuple(feature["shape"]), name
-        self._video = VideoFile(self.path, self._shape[0], self._shape[1], fps)
+        size, ffv1 = (self._shape[1], self._shape[0]), cv2.VideoWriter.fourcc(*"FFV1")
+        self._video = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, ffv1, fps, size)
+        if not self._video.isOpened():
+            raise OSError(f"{self.path}: OpenCV cannot write FFV1 video of {size[0]} x {size[1]} here")
         self._chosen, self._sampled = sampled_frames(count), list[np.ndarray]()
 
     def __enter__(self) -> "Pictures":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._video.__exit__(*error)
+    def __exit__(self, *_: object) -> None:
+        self._video.release()
 
     def add(self, frame: np.ndarray) -> None:
         """Append one picture.
@@ -119,35 +137,13 @@ class Pictures:
         if frame.dtype != np.uint8 or frame.shape != self._shape:
             expected, got = f"uint8 of shape {self._shape}", f"{frame.dtype} of shape {frame.shape}"
             raise ValueError(f"{self._name}, row {self.added}: expected {expected}, got {got}")
-        self._video.add(frame)
+        self._video.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         if self.added in self._chosen:
             self._sampled.append(frame.copy())
         self.added += 1
 
     def stats(self) -> dict[str, np.ndarray]:
         return image_stats(np.stack(self._sampled))
-
-
-def assemble(
-    features: Mapping[str, Feature],
-    rows: Columns,
-    videos: Mapping[str, Pictures],
-    task: str,
-    about: Mapping[str, int | float] | None = None,
-) -> Prepared:
-    """Check an episode whose videos are written, and take its statistics; arguments as for `prepare`.
-
-    Raises:
-        ValueError: rows or numbers of pictures are not what `features` says, or not finite.
-    """
-    _check({name: kind for name, kind in features.items() if name not in videos}, rows)
-    length = len(next(iter(rows.values())))
-    for name, video in videos.items():
-        if video.added != length:
-            raise ValueError(f"{name}: expected {length} rows, got {video.added}")
-    stats = {name: array_stats(values) for name, values in rows.items()}
-    stats |= {name: video.stats() for name, video in videos.items()}
-    return Prepared(dict(rows), {name: video.path for name, video in videos.items()}, stats, task, dict(about or {}))
 
 
 class Writer:
@@ -186,14 +182,18 @@ class Writer:
         number, length = len(self.about), len(next(iter(episode.rows.values())))
         rows = {**episode.rows, **self._index_rows(number, length, self._task_index(episode.task))}
         stats = {**episode.stats, **{name: array_stats(rows[name]) for name in INDEX_FEATURES}}
-        _replace_table(self.root / DATA_PATH.format(**_place(number)), _table(rows, self._info["features"]))
+        _replace(self.root / DATA_PATH.format(**_place(number)), _table(rows, self._info["features"]))
         for name, source in episode.videos.items():
-            _move(source, self.root / VIDEO_PATH.format(video_key=name, **_place(number)))
+            video = self.root / VIDEO_PATH.format(video_key=name, **_place(number))
+            video.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, video)
         record = self._record(number, length, episode)
-        _replace_table(self.root / EPISODES_PATH.format(**_place(number)), _episode_table(record, stats))
+        _replace(self.root / EPISODES_PATH.format(**_place(number)), _episode_table(record, stats))
         self._stats = merged(self._stats, stats)
         _replace(self.root / STATS_PATH, json.dumps(self._stats, indent=4, default=np.ndarray.tolist))
-        self._count(length)
+        totals = {"total_episodes": number + 1, "total_frames": self._info["total_frames"] + length}
+        self._info |= {**totals, "total_tasks": len(self._tasks), "splits": {"train": f"0:{number + 1}"}}
+        _replace(self.root / INFO_PATH, json.dumps(self._info, indent=4))
         self.about.append(episode.about)
 
     def _begin(self, fps: int, features: Mapping[str, Feature], robot: str) -> None:
@@ -209,8 +209,8 @@ class Writer:
         episodes = Dataset.open(self.root).episodes
         self.about = [episode.about for episode in episodes]  # what `prepare` was told of each finished episode
         self._tasks = self._read_tasks()
-        self._stats = self._read_stats()
         self._remove_unfinished()
+        self._stats = self._read_stats()
 
     def _index_rows(self, number: int, length: int, task_index: int) -> Columns:
         count = np.arange(length)
@@ -233,17 +233,10 @@ class Writer:
             record |= {f"videos/{video}/{name}": value for name, value in {**place, **times}.items()}
         return {**record, **{f"meta/episodes/{name}": value for name, value in place.items()}, **episode.about}
 
-    def _count(self, length: int) -> None:
-        """Make an episode of `length` rows, whose files are in place, part of the data set."""
-        episodes = self._info["total_episodes"] + 1
-        totals = {"total_episodes": episodes, "total_frames": self._info["total_frames"] + length}
-        self._info |= {**totals, "total_tasks": len(self._tasks), "splits": {"train": f"0:{episodes}"}}
-        _replace(self.root / INFO_PATH, json.dumps(self._info, indent=4))
-
     def _task_index(self, task: str) -> int:
         if task not in self._tasks:
             self._tasks.append(task)
-            _replace_table(self.root / TASKS_PATH, _task_table(self._tasks))
+            _replace(self.root / TASKS_PATH, _task_table(self._tasks))
         return self._tasks.index(task)
 
     def _read_tasks(self) -> list[str]:
@@ -251,23 +244,16 @@ class Writer:
         return read_table(path)["task"].to_pylist() if path.exists() else []
 
     def _read_stats(self) -> Stats:
-        """Of all episodes: from their file, or anew if a run was killed between it and `info.json`."""
-        path = self.root / STATS_PATH
-        stored = json.loads(path.read_text()) if path.exists() else {}
-        if stored and stored["index"]["count"] == [self._info["total_frames"]]:
-            return {name: {part: np.array(value) for part, value in parts.items()} for name, parts in stored.items()}
+        """Of all episodes, by the episode table: a run may have been killed before it wrote their file."""
         stats: Stats = {}
-        for number in range(self._info["total_episodes"]):
-            stats = merged(stats, self._read_episode_stats(number))
-        return stats
-
-    def _read_episode_stats(self, number: int) -> Stats:
-        path = self.root / EPISODES_PATH.format(**_place(number))
-        stats: Stats = {}
-        for name, value in read_table(path).to_pylist()[0].items():
-            if name.startswith("stats/"):
-                feature, _, part = name.removeprefix("stats/").rpartition("/")
-                stats.setdefault(feature, {})[part] = np.array(value)
+        for path in sorted(self.root.glob("meta/episodes/*/*.parquet")):
+            for record in read_table(path).to_pylist():
+                each: Stats = {}
+                for name, value in record.items():
+                    if name.startswith("stats/"):
+                        feature, _, part = name.removeprefix("stats/").rpartition("/")
+                        each.setdefault(feature, {})[part] = np.array(value)
+                stats = merged(stats, each)
         return stats
 
     def _remove_unfinished(self) -> None:
@@ -365,20 +351,12 @@ def _task_table(tasks: list[str]) -> pa.Table:
     return table.replace_schema_metadata({"pandas": json.dumps(about)})
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: str | pa.Table) -> None:
+    """A file of this content: whole, or as before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text)
+    if isinstance(content, str):
+        aside.write_text(content)
+    else:
+        pq.write_table(content, aside)
     os.replace(aside, path)
-
-
-def _replace_table(path: Path, table: pa.Table) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    pq.write_table(table, aside)
-    os.replace(aside, path)
-
-
-def _move(source: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(source, path)

@@ -1,6 +1,7 @@
 """The few parts of postcard that a recorded dora event is made of: varints, zigzag, bytes, text, parameters."""
 
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,30 +67,28 @@ class Source:
 
     def parameter(self) -> Any:
         begun, kind = self.at, self.varint()
-        if kind == BOOL:
-            return bool(self.take(1)[0])
-        if kind == INTEGER:
-            return self.integer()
-        if kind == TEXT:
-            return self.text()
-        if kind == REAL:
-            return self.real()
-        if kind == INTEGERS:
-            return [self.integer() for _ in range(self.count(1))]
-        if kind == REALS:
-            return [self.real() for _ in range(self.count(8))]
-        if kind == TEXTS:
-            return [self.text() for _ in range(self.count(1))]
-        if kind == TIME:
-            return self._time()
-        raise Broken(begun, f"expected a parameter of kind 0 to {TIME}, got {kind}")
+        if kind >= len(_READ):
+            raise Broken(begun, f"expected a parameter of kind 0 to {TIME}, got {kind}")
+        return _READ[kind](self)
 
-    def _time(self) -> datetime:
+    def time(self) -> datetime:
         begun, text = self.at, self.text()
         try:
             return datetime.fromisoformat(text)
         except ValueError:
             raise Broken(begun, f"expected a time, got {text[:40]!r}") from None
+
+
+_READ: tuple[Callable[[Source], Any], ...] = (  # by variant
+    lambda source: bool(source.take(1)[0]),
+    Source.integer,
+    Source.text,
+    lambda source: [source.integer() for _ in range(source.count(1))],
+    Source.real,
+    lambda source: [source.real() for _ in range(source.count(8))],
+    lambda source: [source.text() for _ in range(source.count(1))],
+    Source.time,
+)
 
 
 def varint(value: int) -> bytes:

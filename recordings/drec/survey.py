@@ -6,7 +6,7 @@ from typing import Any
 
 from operators.messages import Episode
 from recordings.drec.file import Damage, Reader, nearest
-from recordings.drec.messages import FRAME, Entry, entry, messages
+from recordings.drec.messages import FRAME, Entry, entry
 from recordings.drec.migrations import state
 
 SHOWN = 1000  # problems named; more are only counted
@@ -36,9 +36,9 @@ class Traffic:
         span = self.last_s - self.first_s
         self.rate_hz = (self.messages - 1) / span if span > 0 else 0.0
 
-    def number(self, seq: int) -> None:
+    def number(self, seq: int, counts: bool) -> None:
         """Count what the sender numbered and the recording lacks."""
-        if self._seq is not None and seq > self._seq:
+        if counts and self._seq is not None and seq > self._seq:
             self.missing += seq - self._seq - 1
         self._seq = seq
 
@@ -56,6 +56,15 @@ class Survey:
     damage: list[str] = field(default_factory=list)
     problems: int = 0
 
+    @property
+    def messages(self) -> int:
+        return sum(topic.messages for topic in self.topics.values())
+
+    @property
+    def missing(self) -> int:
+        """By the senders' own numbers."""
+        return sum(topic.missing for topic in self.topics.values())
+
     def json(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
         told = asdict(self)
@@ -69,8 +78,13 @@ class Survey:
             self.damage.append(what)
 
 
-def survey(reader: Reader) -> Survey:
-    """Look through a recording and check every message: Arrow data, columns, numbers, pictures."""
+def survey(reader: Reader, from_s: float = 0.0) -> Survey:
+    """Look through a recording and check every message: Arrow data, columns, numbers, pictures.
+
+    Args:
+        reader: of the recording.
+        from_s: since its beginning; a message that is missing before does not count.
+    """
     found, topics = Survey(reader.name, reader.header.start_unix_ns), dict[str, Traffic]()
     named = 0
     for record in reader:
@@ -82,28 +96,11 @@ def survey(reader: Reader) -> Survey:
             found.problem(line)
         named = len(reader.damage)
         if message:
-            _look(message, topic, found)
+            _look(message, topic, found, from_s)
     for line in reader.damage[named:]:
         found.problem(line)
     found.complete, found.topics = reader.complete, dict(sorted(topics.items()))
     return found
-
-
-def losses(reader: Reader, settled_s: float) -> tuple[int, int, int]:
-    """Messages of a recording, and how many the senders numbered and it lacks: before and after `settled_s`.
-
-    A sender's messages are counted from the first that was received.
-    """
-    newest: dict[str, int] = {}
-    count, lacking = 0, [0, 0]
-    for found in messages(reader):
-        count += 1
-        if (seq := found.seq) is None:
-            continue
-        topic, late = found.record.topic, found.record.offset_ns > settled_s * 1e9
-        lacking[late] += max(seq - newest.get(topic, seq - 1) - 1, 0)
-        newest[topic] = seq
-    return count, lacking[0], lacking[1]
 
 
 def playable(found: Survey) -> str:
@@ -129,10 +126,10 @@ def choose(asked: Iterable[str], known: Iterable[str]) -> set[str]:
     return chosen
 
 
-def _look(message: Entry, topic: Traffic, found: Survey) -> None:
+def _look(message: Entry, topic: Traffic, found: Survey, from_s: float) -> None:
     """Number and check one message."""
     if (seq := message.seq) is not None:
-        topic.number(seq)
+        topic.number(seq, counts=topic.last_s >= from_s)
     topic.columns = "current" if message.camera else state(message.record.output, message.content.array)
     try:
         if isinstance(told := message.unpack(), Episode):

@@ -37,7 +37,7 @@ class Judge(Protocol):
     done: bool  # nothing is left to do, or time is up
 
     def update(self, time_s: float, measured: Measured, marks: np.ndarray) -> None:
-        """Take in one cycle; nothing changes any more once `done`. `marks` (n, 2) only ever grows."""
+        """Take in one cycle; nothing changes any more once `done`. Time has any origin, `marks` (n, 2) only grow."""
         ...
 
     def result(self) -> dict[str, float]:
@@ -60,22 +60,13 @@ class Marks(Protocol):
         ...
 
 
-class Painter(Protocol):
-    """Draws goal and marks into a texture of the scene's model."""
+class Painter:
+    """Draws goal and marks into a texture of the scene's model; this one nothing."""
 
-    texture: int  # id of the texture
+    texture = -1  # id of the texture
 
     def paint(self, scene: Scene) -> bool:
         """Bring the texture up to date -> whether it changed."""
-        ...
-
-
-class Unpainted:
-    """Paints nothing."""
-
-    texture = -1
-
-    def paint(self, scene: Scene) -> bool:
         return False
 
 
@@ -103,7 +94,7 @@ class Task(Protocol):
     @staticmethod
     def painter(model: "mujoco.MjModel") -> Painter:
         """Who shows goal and marks; nobody, where the scene shows by itself what is to be done."""
-        return Unpainted()
+        return Painter()
 
     def marks(self) -> Marks:
         """A clean work piece."""

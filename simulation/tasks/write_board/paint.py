@@ -25,7 +25,6 @@ class BoardTexture:
         self._drawn = 0
 
     def paint(self, scene: Scene) -> bool:
-        """Bring the picture up to date with a scene -> whether it changed."""
         fresh = (
             scene.episode != self._episode
             or len(scene.marks) < self._drawn

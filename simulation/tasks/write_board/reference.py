@@ -3,6 +3,7 @@
 import numpy as np
 
 from operators.messages import HZ
+from simulation.tasks.write_board.strokes import along
 
 SPEED = 0.075  # m/s, the fastest along and off the board
 LIFT = 0.03  # m off the surface at the end
@@ -52,8 +53,8 @@ def _timed(points: np.ndarray) -> np.ndarray:
     at = np.concatenate([[0.0], np.cumsum(step)])
     speed = _accelerable(_speed_limit(points, at), step)
     time_s = np.concatenate([[0.0], np.cumsum(2 * step / (speed[1:] + speed[:-1]))])
-    along = np.interp(np.arange(int(np.ceil(time_s[-1] * HZ)) + 1) / HZ, time_s, at)
-    return np.stack([np.interp(along, at, axis) for axis in points.T], 1)
+    way = np.interp(np.arange(int(np.ceil(time_s[-1] * HZ)) + 1) / HZ, time_s, at)
+    return along(points, at, way)
 
 
 def _speed_limit(points: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -62,7 +63,7 @@ def _speed_limit(points: np.ndarray, at: np.ndarray) -> np.ndarray:
     In a bend the limit is the acceleration across. In a corner it is what smoothing cuts: weights whose mean distance
     from their middle is _SPREAD_S cut a turn by angle a at speed v by v * _SPREAD_S * sin(a / 2).
     """
-    before, after = _at(points, at, at - _CORNER), _at(points, at, at + _CORNER)
+    before, after = along(points, at, at - _CORNER), along(points, at, at + _CORNER)
     into, out = points - before, after - points
     turn = np.abs(np.arctan2(into[:, 0] * out[:, 1] - into[:, 1] * out[:, 0], np.sum(into * out, axis=1)))
     bend = np.sqrt(ACROSS * _CORNER / np.maximum(turn, 1e-6))
@@ -85,7 +86,3 @@ def _smoothed(path: np.ndarray) -> np.ndarray:
     rest = len(_SMOOTHING) - 1
     padded = np.concatenate([np.repeat(path[:1], rest, 0), path, np.repeat(path[-1:], rest, 0)])
     return np.stack([np.convolve(axis, _SMOOTHING, "valid") for axis in padded.T], 1)
-
-
-def _at(points: np.ndarray, at: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    return np.stack([np.interp(wanted, at, axis) for axis in points.T], 1)

@@ -28,13 +28,6 @@ class Judge:
         self.done = False
 
     def update(self, time_s: float, measured: Measured, marks: np.ndarray) -> None:
-        """Take in one cycle; nothing changes any more once `done`.
-
-        Args:
-            time_s: wall or simulated time, from any origin.
-            measured: robot state of this cycle.
-            marks: (n, 2) everything written so far; only what is new is looked at.
-        """
         if self.done:
             return
         self._clock(time_s, measured)
@@ -43,7 +36,6 @@ class Judge:
         self.done = self._finished(float(self._normal @ (measured.tcp_pose[:3] - self._origin)))
 
     def result(self) -> dict[str, float]:
-        """The score so far; `success` and `done` are 0 or 1."""
         score = {
             "coverage": float(self._covered.mean()),
             "stray": self._stray / max(self._seen, 1),

