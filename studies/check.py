@@ -41,25 +41,9 @@ class Check:
 
 def graph_settings(graph: Path, environ: Mapping[str, str]) -> Settings:
     """Settings as a graph has them: its own defaults, where the environment says nothing.
-    <<<<<<< HEAD
 
-        Raises:
-            ValueError: there is no such graph.
-    """
-    if not graph.is_file():
-        there = ", ".join(sorted(path.stem for path in GRAPHS.glob("*.yml")))
-        raise ValueError(f"expected a graph: {there}, or the path of one of your own, got {graph}")
-    described = yaml.safe_load(graph.read_text())
-    return checked(parse({**resolved(described.get("env") or {}, environ), **environ}))
-
-
-def checked(config: Settings) -> Settings:
-    """Settings whose POLICY and codecs there are, for this TASK.
-    =======
-    >>>>>>> lean-merged
-
-        Raises:
-            ValueError: there is no such graph, or no such POLICY or codec for this TASK; says what there is.
+    Raises:
+        ValueError: there is no such graph, or no such POLICY or codec for this TASK; says what there is.
     """
     if not graph.is_file():
         there = ", ".join(sorted(path.stem for path in GRAPHS.glob("*.yml")))

@@ -173,11 +173,7 @@ def test_each_wrist_picture_is_encoded_once_with_the_newest_of_the_front():
     class Seeing:
         cameras, on_arm = ("front", "wrist"), "wrist"
 
-<<<<<<< HEAD
         def features(self, proprio, frames, after):
-=======
-        def features(self, proprio, frames):
->>>>>>> lean-merged
             looked.append(sorted(frames))
             return np.full(3, frames["wrist"].t_ns, np.float32)
 

@@ -67,12 +67,7 @@ class LearnedPolicy:
         self._sample(torch.zeros(1, CONDITION), self._noise(0), warm_up)  # torch takes half a second the first time
 
     def start(self, episode: Episode) -> None:
-<<<<<<< HEAD
-        """A new episode begins."""
         self._episode, self._made = episode, {}
-=======
-        self._episode, self._last = episode, None
->>>>>>> lean-merged
 
     @torch.no_grad()  # not inference_mode, in which a sampler could not take gradients
     def predict(self, observation: Observation) -> Prediction:

@@ -193,21 +193,13 @@ class Executing:
             case Proprio():
                 self.execution.measured(message)
                 if self._beat is None:
-<<<<<<< HEAD
                     return self.cycle(message.cycle, message.t_ns)
-=======
-                    return self._cycle(message.cycle, message.t_ns)
->>>>>>> lean-merged
         return ()
 
     def wake(self, now_ns: int) -> Outputs:
         assert self._beat
         cycle = self._beat.next(now_ns)
-<<<<<<< HEAD
         yield from self.cycle(cycle, now_ns)
-=======
-        yield from self._cycle(cycle, now_ns)
->>>>>>> lean-merged
         if cycle > 1:
             self._late_ms.append(abs((now_ns - self._before_ns) / 1e6 - 1000 / HZ))
         self._before_ns = now_ns
@@ -217,12 +209,8 @@ class Executing:
             yield Stats(*UNSENT, "executor", names, np.array([cycle, p50, p99, max(self._late_ms)]))
             self._late_ms.clear()
 
-<<<<<<< HEAD
     def cycle(self, cycle: int, t_ns: int) -> Outputs:
         """One period of 1/60 s."""
-=======
-    def _cycle(self, cycle: int, t_ns: int) -> Outputs:
->>>>>>> lean-merged
         done = self.execution.cycle()
         if done is None:
             return
@@ -230,12 +218,8 @@ class Executing:
         yield Command(*header, cycle, due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id)
         rows = plan.executed.action, plan.planned.action, plan.owners()
         heard = plan.asked, plan.asked_age, plan.answered, plan.answered_age
-<<<<<<< HEAD
         newest = plan.stood, *self.execution.newest, plan.shift_ticks
         yield Plan(*header, cycle, plan.next_tick, due.state, *rows, *heard, *newest)
-=======
-        yield Plan(*header, cycle, plan.next_tick, due.state, *rows, *heard, plan.stood, plan.shift_ticks)
->>>>>>> lean-merged
         if done.blocked:
             yield Wrong("blocked", done.blocked)
         if plan.stood and not len(plan.planned):

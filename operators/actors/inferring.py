@@ -1,34 +1,21 @@
 """The policy's process: which request is answered from what, when the answer counts, and what its encoder looks at."""
 
-<<<<<<< HEAD
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-=======
-from collections.abc import Callable
-from typing import Any, ClassVar
-
->>>>>>> lean-merged
 from operators.actor import UNSENT, Done, Outputs, Work, Wrong
 from operators.actors.seen import Seen
 from operators.chunks.latency import latency_ms
 from operators.frame import Frame
 from operators.messages import Chunk, Episode, Features, Plan, Proprio, Request
-<<<<<<< HEAD
 from operators.policy import Observation, Policy, Prediction, Sees, camera_on_arm, numbers, state_in_frames
-=======
-from operators.policy import Observation, Policy, Prediction, Sees, camera_on_arm, state_in_frames
->>>>>>> lean-merged
 from operators.settings import Settings
 
 INFERENCE, ENCODING = "inference", "encoding"  # ports of what takes long
 Job = tuple[Episode, Request, Observation, Prediction]
-<<<<<<< HEAD
 Seeing = tuple[Episode, Proprio, Mapping[str, Frame], int, np.ndarray]
-=======
->>>>>>> lean-merged
 
 
 class Inferring:
@@ -53,10 +40,7 @@ class Inferring:
         self._config, self._policy, self._sees = config, policy, sees
         self._seen = Seen(policy.cameras, config, camera_on_arm(policy))
         self._started: Episode | None = None  # the episode the policy was told of
-<<<<<<< HEAD
         self._newest = -1  # chunk that was predicted last
-=======
->>>>>>> lean-merged
         self._out = {INFERENCE: False, ENCODING: False}
         self._ready: tuple[Job, Done] | None = None  # a chunk that the emulated latency holds back
         self._encoded = -1, -1  # episode of the frames encoded last, and stamp of the state they show
@@ -68,11 +52,8 @@ class Inferring:
             yield from (self._predicted if port == INFERENCE else self._features)(message, now_ns)
         else:
             self._seen.receive(port, message)
-<<<<<<< HEAD
         if isinstance(message, Episode):
             self._newest = -1
-=======
->>>>>>> lean-merged
         if isinstance(message, Frame) and self._sees and not self._out[ENCODING]:
             yield from self._encode(self._sees)
         if not self._out[INFERENCE] and self._ready is None:
@@ -83,16 +64,7 @@ class Inferring:
         assert self._ready
         ((episode, request, observation, prediction), done), self._ready, self.wake_ns = self._ready, None, None
         if self._seen.episode is episode:
-<<<<<<< HEAD
             yield answer(request, observation, prediction, self._policy.cameras, done)
-=======
-            state = observation.proprio
-            about = prediction.space, prediction.rate_hz, prediction.codec, state.tcp_pose, prediction.seed
-            seen = *observation.numbers(self._policy.cameras), state.t_ns, done.begun_ns
-            aligned = prediction.shift_ticks is not None, prediction.shift_ticks or 0.0
-            content = *about, done.took_ms, prediction.values, *seen, *aligned
-            yield Chunk(*UNSENT, request.chunk_id, state.tick, *content)
->>>>>>> lean-merged
         yield from self._infer()
 
     def _infer(self) -> Outputs:
@@ -117,10 +89,7 @@ class Inferring:
     def _predicted(self, done: Done, now_ns: int) -> Outputs:
         """Hold a chunk back until the emulated latency, counted from the start of inference, is over."""
         episode, request, _, _ = done.value
-<<<<<<< HEAD
         self._newest = request.chunk_id
-=======
->>>>>>> lean-merged
         trace, usual = self._config.latency_trace, self._config.latency_ms
         emulated_ms = latency_ms(trace, usual, episode.seed, episode.episode, request.chunk_id)
         self._ready, self.wake_ns = (done.value, done), done.begun_ns + round(emulated_ms * 1e6)
@@ -134,7 +103,6 @@ class Inferring:
         state, episode = state_in_frames(seen.recent, wanted, camera_on_arm(sees)), seen.episode
         if (episode.episode, state.t_ns) != self._encoded:
             self._encoded, self._out[ENCODING] = (episode.episode, state.t_ns), True
-<<<<<<< HEAD
             after = self._newest
 
             def encode() -> Seeing:
@@ -165,11 +133,3 @@ def sight(
     """The message that tells what an encoder sees, and in what."""
     observed, names, shown = numbers(state, frames, cameras)
     return Features(*UNSENT, state.tick, state.tcp_pose, values.astype(float), observed, after, names, shown)
-=======
-            yield Work(ENCODING, state.seq, lambda: (episode, state, sees.features(state, wanted)), state.t_ns)
-
-    def _features(self, done: Done, now_ns: int) -> Outputs:
-        episode, state, values = done.value
-        if self._seen.episode is episode:
-            yield Features(*UNSENT, state.tick, state.tcp_pose, values.astype(float))
->>>>>>> lean-merged
