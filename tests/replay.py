@@ -60,7 +60,7 @@ HEARD = ("episode", "proprio", "request", "chunk", "features", "action_chunk", "
 
 @cache
 def episode_messages(
-    mode: str, delay: int = 8, seconds: float = 3.0, seed: int = 10_000, **settings: Any
+    mode: str, delay: int = 8, seconds: float = 3.01, seed: int = 10_000, **settings: Any
 ) -> list[tuple[str, tuple]]:
     """(topic, message) of the beginning of an episode, in the order they are sent in.
 

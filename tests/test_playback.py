@@ -90,7 +90,7 @@ def test_recorder_keeps_bad_messages_too_and_counts_what_is_missing(tmp_path, ca
     node = replay_node(
         events, node_config={"inputs": wired}, dataflow_descriptor={"nodes": [{"id": "robot"}], "env": {"JOIN": "fade"}}
     )
-    assert recorder.run(node, Settings(record=str(path))) == ""
+    assert recorder.run(node, Settings(record=str(path), join="fade")) == ""
     assert len(content(path)[0]) == 3 and "recorded 3 messages of 1 topics, 1 lost" in capsys.readouterr().out
     with Reader(path) as reader:
         told = json.loads(reader.header.descriptor)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,13 +36,23 @@ def picture(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
 
 
+def beginning() -> list[tuple[str, Any]]:
+    """Three seconds of an episode in the order of their stamps, which count from the first measurement."""
+    early = 1_000_000_000 // 60
+    found = [(topic, message) for topic, message in episode_messages("async_rtr") if message.t_ns >= early]  # pyright: ignore[reportAttributeAccessIssue]
+    start = told(episode_messages("async_rtr"), "episode")[0]
+    moved = [(topic, m._replace(t_ns=m.t_ns - early)) for topic, m in found if topic != "episode"]  # pyright: ignore[reportAttributeAccessIssue]
+    moved = [(topic, m._replace(cycle=m.cycle - 1) if isinstance(m, Proprio) else m) for topic, m in moved]
+    return [("episode", start), *sorted(moved, key=lambda each: each[1].t_ns)]
+
+
 def write(path: Path, leave_out: tuple = (), pictures: bool = True, packed: bool = False) -> Path:
-    """Three seconds of an episode as a recording, with a picture of each camera every second cycle."""
+    """A recording of it, with a picture of each camera every second cycle."""
     writer = Writer(path, "nodes: []")
-    for topic, message in episode_messages("async_rtr"):
+    for topic, message in beginning():
         if topic not in NODES or topic in leave_out:
             continue
-        at = message.t_ns  # pyright: ignore[reportAttributeAccessIssue]
+        at = message.t_ns
         writer.write(NODES[topic], topic, at, encode(NODES[topic], topic, pack(message), {}))
         if isinstance(message, Proprio) and pictures and message.cycle % 2 == 0:
             for number, camera in enumerate(("front", "wrist")):
@@ -155,7 +166,7 @@ def test_trim_keeps_time_topics_and_episode_byte_by_byte(recorded, tmp_path):
 
 def test_a_demonstration_has_every_measurement_and_one_row_a_tick(recorded):
     found: Demonstration = demonstrations(recorded)[0]
-    messages = episode_messages("async_rtr")
+    messages = beginning()
     proprio, last = told(messages, "proprio"), told(messages, "plan")[-1]
     assert len(found.measured) == len(proprio)
     for field, value in zip(Proprio._fields, found.measured.message(17, 0), strict=True):
@@ -168,7 +179,7 @@ def test_a_demonstration_has_every_measurement_and_one_row_a_tick(recorded):
 
 
 def test_the_way_home_is_no_demonstration(tmp_path):
-    path, messages = tmp_path / "x.drec", told(episode_messages("async_rtr"), "proprio")[:9]
+    path, messages = tmp_path / "x.drec", told(beginning(), "proprio")[:9]
     writer = Writer(path, "")
     for message in messages:
         told_as = message._replace(state="homing" if message.cycle < 4 else "ready")
