@@ -54,6 +54,10 @@ lint: setup ## ruff check, ruff format --check, pyright
 bench: ready ## timing of the parts on this machine
 	rtr bench
 
+.PHONY: fuzz
+fuzz: ready ## ten thousand runs of the graphs under faults in simulated time; goes on where it was
+	.venv/bin/python -m tests.fuzz
+
 .PHONY: golden
 golden: ready ## record recordings/golden anew, after a change that is meant to move it
 	topics=$$(.venv/bin/python -c "import yaml; nodes = yaml.safe_load(open('dataflows/async_rtr.yml'))['nodes']; print(','.join(f\"{n['id']}/{o}\" for n in nodes for o in n['outputs'] if o != 'scene' and n['id'] != 'recorder'))")

@@ -57,11 +57,18 @@ class Stage:
         for process in self.processes.values():
             self._wake_at(process, process.begins_ns)
 
+    @property
+    def coming(self) -> int:
+        """How much is on its way."""
+        return len(self._heap)
+
     def run(self, over: Callable[[], bool]) -> None:
         """Until it is over, or nothing is to come any more."""
         while self._heap and not over():
             self.now_ns, _, name, port, message = heappop(self._heap)
-            process = self.processes[name]
+            process = self.processes.get(name)
+            if process is None:  # it is down: what is on its way to it is lost
+                continue
             if port:
                 self._hear(process, port, message)
             elif process.woken_ns == message:  # or it has asked for another time meanwhile
@@ -70,6 +77,18 @@ class Stage:
                 self._give(
                     process, "cycle", lambda process=process, due=due: process.actor.wake(self.now_ns) if due else ()
                 )
+
+    def fail(self, name: str) -> None:
+        """A process is gone, with all it knew."""
+        del self.processes[name]
+
+    def restart(self, name: str, actor: Actor) -> None:
+        """A process is there again and knows nothing; those who hear it are told that it counts from 0 again."""
+        self.processes[name] = process = Process(name, actor, self.now_ns)
+        for (sender, _), hearers in self._edges.items():
+            for hearer in {hearer for hearer, _ in hearers if sender == name} & self.processes.keys():
+                self.processes[hearer].edge.forget_order()
+        self._wake_at(process, self.now_ns)
 
     def put(self, at_ns: int, name: str, port: str, message: Any) -> None:
         """Have a process hear a message at a time."""

@@ -222,6 +222,20 @@ def test_a_chunk_the_executor_refuses_is_asked_for_again_at_once():
     assert again is not None and again.chunk_id == 1
 
 
+def test_a_scheduler_that_stands_for_another_goes_on_with_its_numbers():
+    scheduling = Scheduling(Settings(), sync=False)
+    plan = plan_message(90, 40, 20, answered=6)._replace(asked=7)
+    request = told(scheduling, plan)
+    assert request is not None and request.chunk_id == 8
+
+
+def test_an_executor_that_counts_anew_has_lost_what_was_asked_for():
+    scheduling = Scheduling(Settings(), sync=False)
+    assert told(scheduling, plan_message(500, 40, 3)) is not None
+    assert told(scheduling, plan_message(501, 40, 3)) is None
+    assert told(scheduling, plan_message(0, 0, 0)) is not None
+
+
 # --- Scheduler and plan together ----------------------------------------------------------------------------------
 
 START = action_from_pose(np.array([0.4, 0.0, 0.2, 0, 3.0, 0]))

@@ -85,7 +85,9 @@ class Schedule:
         return (self, None) if out or stood < self.settle else self._ask(cycle, tick, 0, waits=True)
 
     def _lost(self, cycle: int) -> bool:
-        return self.asked_cycle is not None and cycle - self.asked_cycle >= self.timeout
+        if self.asked_cycle is None:
+            return False
+        return cycle < self.asked_cycle or cycle - self.asked_cycle >= self.timeout  # or an executor counts anew
 
     def _ask(self, cycle: int, tick: int, planned: int, waits: bool) -> tuple["Schedule", Request]:
         """The takeover cannot be later than after the rows there are: then the robot stands and ticks with it."""
@@ -138,6 +140,8 @@ class Scheduling:
             self._restart()
         elif isinstance(message, Plan):
             self._plan = message
+            if message.asked >= self._schedule.next_chunk:  # by another scheduler, which this one stands for
+                self._schedule = replace(self._schedule, next_chunk=message.asked + 1)
             came = message.seq - 1 - max(0, message.answered_age)  # before that cycle; plans may be missed
             came = self._stood if self._sync else came
             self._schedule = self._schedule.answered(message.answered, came, takeover_tick(message))
