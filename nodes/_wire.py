@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from dora import Node
 
-from operators.actor import NodeFailed
+from operators.actor import NodeFailed, Param
 from operators.edge import Edge
 from operators.frame import frame_metadata
 from operators.schema import pack
@@ -109,6 +109,8 @@ class Wire:
             failed = NodeFailed(_failed_node(event))
             self.edge.fault("node failed", f"{failed.node} failed")
             received, event = failed, {**event, "id": "node_failed"}
+        if kind == "PARAM_UPDATE":
+            received, event = Param(event["id"], event["value"]), {**event, "id": "param"}
         self.send_faults()
         return None if received is None else (event["id"], received)
 

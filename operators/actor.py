@@ -50,6 +50,13 @@ class NodeFailed(NamedTuple):
     node: str
 
 
+class Param(NamedTuple):
+    """`dora param set NODE KEY VALUE`; comes through the port `param`."""
+
+    key: str
+    value: Any
+
+
 Outputs = Iterable[Any]  # messages, Work, Wrong, Say
 
 

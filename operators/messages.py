@@ -25,6 +25,7 @@ from operators.schema import (
 HZ = 60
 HORIZON = 48
 READY = "ready"
+MODES = ("starting", "running", "paused", "braking", "stopped")  # of a run
 STATES = ("starting", "homing", READY, "protective_stop")  # of a robot; only a ready one follows commands
 
 
@@ -137,7 +138,7 @@ class Command(NamedTuple):
     t_ns: Integer
     cycle: Integer
     tick: Integer  # newest plan row reached; -1 before the first
-    state: Text  # playing, waiting, braking, holding
+    state: Text  # playing, waiting, braking, holding, paused
     planned: Action  # what the join produced
     action: Action  # after the limits
     clamped: Integer  # bit set of operators.motion.limits
@@ -164,6 +165,7 @@ class Plan(NamedTuple):
     observed: Integer  # number of the newest measurement taken in; -1 before the first
     seen: Integer  # number of the newest features taken in; likewise
     shift_ticks: Real = 0.0  # by which the newest chunk was shifted in time to lie on the plan
+    most: Real = 1.0  # upper bound of the feed rate, as the supervisor told it
 
 
 class ChunkDone(NamedTuple):
@@ -189,6 +191,17 @@ class Episode(NamedTuple):
     text: Text  # the prompt: what a policy that reads is told to do
     reason: Text
     last: Truth
+
+
+class Mode(NamedTuple):
+    """How the run stands; repeated once a second, so that a process that has just begun knows it."""
+
+    seq: Integer
+    episode: Integer
+    t_ns: Integer
+    mode: Text  # one of MODES
+    most: Real  # upper bound of the feed rate; 0 in all modes but starting and running
+    reason: Text
 
 
 class Score(NamedTuple):
@@ -229,22 +242,23 @@ class Stats(NamedTuple):
 
 class Topic(NamedTuple):
     message: Any
-    rate: str  # for people: how often it is sent
+    rate_hz: float  # how often it is sent; 0: when something happens
     recorded: bool
 
 
 TOPICS = {
-    "proprio": Topic(Proprio, "60 Hz", True),
-    "scene": Topic(Scene, "60 Hz", False),
-    "request": Topic(Request, "per chunk", True),
-    "chunk": Topic(Chunk, "per chunk", True),
-    "features": Topic(Features, "30 Hz", True),
-    "action_chunk": Topic(ActionChunk, "per chunk", True),
-    "command": Topic(Command, "60 Hz", True),
-    "plan": Topic(Plan, "60 Hz", True),
-    "chunk_done": Topic(ChunkDone, "60 Hz at rest", True),
-    "episode": Topic(Episode, "per episode", True),
-    "score": Topic(Score, "10 Hz", True),
-    "fault": Topic(Fault, "when it happens", True),
-    "stats": Topic(Stats, "1 Hz", True),
+    "proprio": Topic(Proprio, HZ, True),
+    "scene": Topic(Scene, HZ, False),
+    "request": Topic(Request, 0, True),
+    "chunk": Topic(Chunk, 0, True),
+    "features": Topic(Features, 30, True),
+    "action_chunk": Topic(ActionChunk, 0, True),
+    "command": Topic(Command, HZ, True),
+    "plan": Topic(Plan, HZ, True),
+    "chunk_done": Topic(ChunkDone, 0, True),
+    "episode": Topic(Episode, 1, True),
+    "mode": Topic(Mode, 1, True),
+    "score": Topic(Score, 10, True),
+    "fault": Topic(Fault, 0, True),
+    "stats": Topic(Stats, 1, True),
 }

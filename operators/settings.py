@@ -53,6 +53,7 @@ class Settings:
     )
     smooth: str = _variable("none", "how the command follows the plan", STAGES)
     slowest: float = _variable(0.4, "feed rate down to which a slow policy slows the robot; 1 = never", least=0.05)
+    rate_scale: float = _variable(1.0, "upper bound of the feed rate: how fast the plan is played at most", least=0.05)
     clock: str = _variable("own", "own 60 Hz, or one cycle per proprio received", ("own", "rig"))
     execution_horizon: int = _variable(12, "ticks between async requests", least=1)
     sync_horizon: int = _variable(20, "rows of a chunk that are played in sync before the robot waits", least=1)

@@ -21,6 +21,7 @@ from operators.actors.following import Following
 from operators.actors.inferring import ENCODING, Inferring
 from operators.actors.moving import Moving
 from operators.actors.scheduling import Scheduling
+from operators.actors.supervising import Supervising
 from operators.chunks.decode import decode
 from operators.frame import Frame
 from operators.measure.log import EpisodeLog
@@ -183,6 +184,7 @@ class Simulated:
             "policy": Inferring(config, self.policy, self._sees),
             "decoder": Decoding(config, self._codec, self._clock),
             "executor": Executing(config, self.envelope, self._head),
+            "supervisor": Supervising(config.rate_scale),
         }
         sight = make_sight(self.sight, config.task, seed, config.variant)
         black = np.zeros((config.image_height, config.image_width, 3), np.uint8)

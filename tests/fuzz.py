@@ -29,6 +29,7 @@ from operators.actors.following import Following
 from operators.actors.inferring import ENCODING, Inferring
 from operators.actors.moving import Moving
 from operators.actors.scheduling import Scheduling
+from operators.actors.supervising import Supervising
 from operators.chunks.codec import DctCodec
 from operators.chunks.correct import Head
 from operators.drivers import Reading
@@ -48,6 +49,7 @@ from tests.test_limits import assert_inside
 PERIOD_NS = 1_000_000_000 // HZ
 RUN_S, CALM_S = 5.0, 2.5  # of a run, and its end in which nothing goes wrong
 TIMEOUT_MS = 800.0  # after which a lost chunk is asked for again
+CRASHING = "robot", "scheduler", "policy", "decoder", "executor", "supervisor"
 GRAPH_NAMES = "sync", "async_naive", "async_rtr", "async_rtc", "async_a2c2"
 CENTRE, RADIUS, TURN_S = np.array([0.45, 0.0, 0.3]), 0.05, 6.0
 DOWN = np.array([0.0, math.pi, 0.0])
@@ -64,7 +66,7 @@ class Arm:
     """A robot that is where it was told to be."""
 
     def __init__(self, config: Settings, model: RobotModel, which: str) -> None:
-        self.action, self.targets = action_from_pose(place(0.0)), list[np.ndarray]()
+        self.action, self.targets = action_from_pose(place(0.0)), [list[np.ndarray]()]  # of each life of its process
 
     def read(self) -> Reading:
         zero = np.zeros(6)
@@ -72,7 +74,7 @@ class Arm:
 
     def servo(self, action: np.ndarray) -> None:
         self.action = action
-        self.targets.append(action)
+        self.targets[-1].append(action)
 
     def home(self) -> None:
         """It is wherever it is."""
@@ -145,9 +147,8 @@ def drawn(seed: int) -> Faults:
     settings["align"] = str(draw.choice(["tick", "phase"]))
     settings["guide"] = "vlash"
     first = int(draw.integers(1, 24))
-    names = ["policy", "decoder", "scheduler", "executor", "robot"]
     crashes = tuple(
-        (float(draw.uniform(0.3, RUN_S - CALM_S - 0.6)), str(draw.choice(names)), float(draw.uniform(0.05, 0.5)))
+        (float(draw.uniform(0.3, RUN_S - CALM_S - 0.6)), str(draw.choice(CRASHING)), float(draw.uniform(0.05, 0.5)))
         for _ in range(draw.integers(0, 3))
     )
     return Faults(
@@ -177,7 +178,7 @@ class Run:
         self._newest: Plan
         edges = wiring(graph)
         edges["robot", "proprio"] += [(camera, "proprio") for camera in ("camera_front", "camera_wrist")]
-        names = ("robot", "scheduler", "policy", "decoder", "executor", "camera_front", "camera_wrist")
+        names = (*CRASHING, "camera_front", "camera_wrist")
         start = Episode(0, 0, 0, "start", 0, "", "", "", "", False)
         actors = {name: self._made(name) for name in names}
         actors["evaluator"] = Evaluating(start, {"name": "fuzz"}, "own", 100.0, False)
@@ -195,6 +196,8 @@ class Run:
             if up and name not in self.stage.processes:
                 self._life += name == "executor"
                 self._row = {} if name == "executor" else self._row
+                if name == "robot":  # the arm stands meanwhile
+                    self.arm.targets.append([])
                 self.stage.restart(name, self._made(name))
             elif not up and name in self.stage.processes:
                 self.stage.fail(name)
@@ -209,9 +212,10 @@ class Run:
 
     def _check(self, before: np.ndarray) -> None:
         """Limits kept, nothing stuck, and nothing grown."""
-        assert_inside(np.array(self.arm.targets), ENVELOPE)
-        for told in self._lives.values():
-            assert_inside(np.array([command.action for command in told]), ENVELOPE)
+        commanded = [[command.action for command in told] for told in self._lives.values()]
+        for sent in (*self.arm.targets, *commanded):
+            if sent:
+                assert_inside(np.array(sent), ENVELOPE)
         moved_mm = 1e3 * float(np.linalg.norm(pose_from_action(self.arm.action)[:3] - before[:3]))
         assert moved_mm > 2, f"stuck: {moved_mm:.2f} mm in the last second"
         assert self.stage.coming < 2000, f"{self.stage.coming} messages under way"
@@ -230,6 +234,7 @@ class Run:
             "policy": lambda: Inferring(self.config, policy, policy if sees else None),
             "decoder": lambda: Decoding(self.config, lambda _: DctCodec()),
             "executor": lambda: Executing(self.config, ENVELOPE, head if sees else None),
+            "supervisor": lambda: Supervising(self.config.rate_scale),
         }
         return makers[name]()
 

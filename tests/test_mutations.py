@@ -203,6 +203,10 @@ ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the te
     "robot_model": ("a file is read before a process hears anything", "test_robot_model.py"),
     "settings": ("it reads the environment before a process hears anything", "test_settings.py"),
     "shifts": ("no process uses it, only a study", "test_shifts.py"),
+    "supervising": (
+        "only times count in what it hears, and no process of the recording hears it",
+        "test_supervisor.py",
+    ),
     "wiring": ("it reads graphs; the evaluator only copies what it finds", "test_dataflows.py"),
     "steadiness": ("it is measured, not decided: figures of the evaluator, each with laws", "test_steadiness.py"),
 }

@@ -16,6 +16,7 @@ from operators.messages import (
     Command,
     Episode,
     Features,
+    Mode,
     Plan,
     Proprio,
     Request,
@@ -59,6 +60,7 @@ class Execution:
     ):
         self._join, self._slowest, self._smooth, self._sync_horizon = join, slowest, smooth, sync_horizon
         self._envelope, self._head, self._by_phase = envelope, head, align == "phase"
+        self.most = 1.0  # upper bound of the feed rate
         self.restart()
 
     def restart(self) -> None:
@@ -118,7 +120,7 @@ class Execution:
         """One period of 1/60 s."""
         if self.plan is None or self._limiter is None:
             return None
-        plan, due = self.plan.step(self._slowest)
+        plan, due = self.plan.step(self._slowest, self.most)
         if self._head and self._seen and self._measured and due.chunk_id >= 0:
             ticks = due.tick, self._content_t0
             planned = corrected(self._head, due.planned, plan.ahead(), *ticks, self._seen, self._measured)
@@ -166,12 +168,14 @@ class Executing:
         "proprio": Proprio,
         "features": Features,
         "request": Request,
+        "mode": Mode,
         "episode": Episode,
     }
 
     def __init__(self, config: Settings, envelope: Envelope, head: Head | None = None):
         output = config.slowest, envelope, config.smooth
         self.execution = Execution(JOINS[config.join], *output, config.sync_horizon, head, config.align)
+        self.execution.most = config.rate_scale  # until the supervisor says otherwise
         self._beat = None if config.clock == "rig" else Beat(HZ)
         self._before_ns = 0
         self._late_ms: list[float] = []  # how unevenly the cycles of the last second began
@@ -184,6 +188,8 @@ class Executing:
         match message:
             case Episode():
                 self.execution.restart()
+            case Mode():
+                self.execution.most = message.most
             case Features():
                 self.execution.seen(message)
             case Request():
@@ -218,7 +224,7 @@ class Executing:
         yield Command(*header, cycle, due.tick, due.state, due.planned, done.action, done.clamped, due.chunk_id)
         rows = plan.executed.action, plan.planned.action, plan.owners()
         heard = plan.asked, plan.asked_age, plan.answered, plan.answered_age
-        newest = plan.stood, *self.execution.newest, plan.shift_ticks
+        newest = plan.stood, *self.execution.newest, plan.shift_ticks, self.execution.most
         yield Plan(*header, cycle, plan.next_tick, due.state, *rows, *heard, *newest)
         if done.blocked:
             yield Wrong("blocked", done.blocked)

@@ -16,7 +16,7 @@ from operators.schema import ACTION_WIDTH
 
 STAMPS = "seq", "t_ns", "tick", "cycle"
 VECTORS = "q", "tcp_pose", "tcp_velocity", "wrench"
-STATES = ("playing", "waiting", "braking", "holding")
+STATES = ("playing", "waiting", "braking", "holding", "paused")
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ class Due:
     """What one cycle commands."""
 
     tick: int  # newest row reached
-    state: str  # playing, waiting, braking, holding
+    state: str  # playing, waiting, braking, holding, paused
     planned: np.ndarray  # (10,) float32
     chunk_id: int
 
@@ -140,22 +140,24 @@ class PlanState:
         joined = replace(self, rows=concat(kept, new), owner=owner, live=(*live, chunk))
         return replace(joined, newest_chunk=chunk_id, horizon=horizon, shift_ticks=shift_ticks).answer(chunk_id)
 
-    def step(self, slowest: float = 1.0) -> tuple["PlanState", Due]:
+    def step(self, slowest: float = 1.0, most: float = 1.0) -> tuple["PlanState", Due]:
         """One cycle: advance along the plan and say what is due.
 
         Args:
             slowest: how far a late chunk may slow the feed before the robot rather brakes and waits; 1 = never slow.
+            most: the rate may not be higher; 0 is a pause.
         """
         last = self.rows.end - 1
         wished = max(slowest, self.fastest)
         if self.due_in is not None:
             wished = min(wished, pace(last - self.position, self.due_in, slowest))
+        wished = min(wished, most)
         position, rate = advance(self.position, self.rate, last, wished)
         due_in = None if self.due_in is None else self.due_in - 1
         stood = self.stood + 1 if position == self.position else 0
         ages = {"asked_age": self.asked_age + 1, "answered_age": self.answered_age + 1}
         plan = replace(self, position=position, rate=rate, due_in=due_in, stood=stood, **ages)
-        return plan, Due(floor(position), self._state(position, rate, wished), *plan._at(position))
+        return plan, Due(floor(position), self._state(position, rate, wished, most == 0), *plan._at(position))
 
     def ahead(self) -> np.ndarray:
         """Where the plan will be one cycle on at this rate, (10,)."""
@@ -181,10 +183,12 @@ class PlanState:
         owner = np.concatenate([self.owner, np.full(missing, -1, np.int64)])
         return replace(self, rows=Rows(self.rows.tick, action), owner=owner)
 
-    def _state(self, position: float, rate: float, wished: float) -> str:
+    def _state(self, position: float, rate: float, wished: float, paused: bool) -> str:
         starved = rate == 0 or rate < min(self.rate, wished)
         if not starved:
             return "playing"
+        if paused:
+            return "paused"
         if self.waits:
             return "waiting"
         return "holding" if position == self.position else "braking"

@@ -45,8 +45,8 @@ class Dropped(NamedTuple):
         return {name: column for name, column in old.items() if name != self.name}
 
 
-# topic -> changes since the first release, oldest first; there are none yet
-MIGRATIONS: Mapping[str, Sequence[Added | Renamed | Dropped]] = {}
+# topic -> changes, oldest first
+MIGRATIONS: Mapping[str, Sequence[Added | Renamed | Dropped]] = {"plan": [Added("most", 1.0)]}
 
 
 def migrated(topic: str, array: pa.Array) -> pa.Array:

@@ -147,15 +147,15 @@ class Replay:
         for at, plan in enumerate(self._episode.plan):
             for missing in range(number, plan.seq):  # plans that were not recorded; what came meanwhile tells its age
                 self._take_in(plan, plan.seq - missing)
-                self._decide(missing, plan.cycle - (plan.seq - missing), plan.t_ns)
+                self._decide(missing, plan.cycle - (plan.seq - missing), plan.t_ns, plan.most)
             self._take_in(plan, 0, first=at == 0)
-            again = self._decide(plan.seq, plan.cycle, plan.t_ns)
+            again = self._decide(plan.seq, plan.cycle, plan.t_ns, plan.most)
             number = plan.seq + 1
             if plan.cycle in self._episode.command and again:
                 yield Compared(self._episode.command[plan.cycle], again)
 
-    def _decide(self, number: int, cycle: int, t_ns: int) -> Command | None:
-        command = None
+    def _decide(self, number: int, cycle: int, t_ns: int, most: float) -> Command | None:
+        command, self._executing.execution.most = None, most
         for output in self._executing.cycle(cycle, t_ns):
             if isinstance(output, Plan):
                 self._plans[number] = output._replace(seq=number)
