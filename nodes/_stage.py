@@ -10,7 +10,7 @@ from typing import Any
 from dora import Node
 
 from nodes._wire import Wire
-from operators.actor import Actor, Done, Outputs, Say, Work
+from operators.actor import Actor, Done, Outputs, Recorded, Say, Work
 
 EXECUTOR, ROBOT, DECODER = 60, 50, 40  # priorities: the higher goes first
 POLICY = 20  # before those who draw and watch: a chunk that takes 50 ms of computation took 300 ms among them
@@ -88,6 +88,8 @@ class Stage:
                 self._out[output.port] = worker.submit(_timed, output.call)
             elif isinstance(output, Say):
                 print(output.line, flush=True)
+            elif isinstance(output, Recorded):
+                self._wire.send_recorded(output)
             else:
                 self._wire.send(output)
         self._wire.send_faults()

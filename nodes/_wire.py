@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from dora import Node
 
-from operators.actor import NodeFailed, Param
+from operators.actor import NodeFailed, Param, Recorded
 from operators.edge import Edge
 from operators.frame import frame_metadata
 from operators.schema import pack
@@ -80,6 +80,11 @@ class Wire:
         with self._lock:
             output, stamped = self.edge.stamped(message, time.monotonic_ns())
             self._node.send_output(output, pack(stamped))
+
+    def send_recorded(self, recorded: Recorded) -> None:
+        """Send a message of a recording as it is."""
+        with self._lock:
+            self._node.send_output(*recorded)
 
     def send_frame(self, output: str, pixels: np.ndarray, t_ns: int) -> None:
         """Send RGB pixels (h, w, 3) into shared memory with one copy."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 from dora import Node
 
-from nodes._picture import fitted
 from nodes._wire import Wire, settings
 from nodes.drivers import make_camera
 from operators.drivers import DriverError
 from operators.messages import TOPICS
 from operators.settings import Settings, camera_driver
+from reports.film import fitted
 
 INPUTS = {name: TOPICS[name].message for name in ("episode", "scene", "request")}  # a driver hears what it asks for
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dora import Node
 
-from nodes._recording import Recording
 from operators.wiring import sources
+from recordings.drec.background import Recording
 
 
 def main() -> None:

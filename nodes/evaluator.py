@@ -9,7 +9,6 @@ from dora import Node
 
 from nodes._cores import CoreUse
 from nodes._stage import Stage
-from nodes._video import Video
 from nodes._wire import Wire, settings
 from operators.actors.evaluating import Evaluating
 from operators.actors.journal import SHOWN
@@ -18,6 +17,7 @@ from operators.messages import Episode, Scene
 from operators.settings import Settings
 from operators.wiring import mode
 from recordings.trace import save
+from reports.film import Video
 from simulation.tasks import named, reference, text_of
 
 INPUTS = Evaluating.INPUTS

@@ -5,12 +5,12 @@ import sys
 
 from dora import Node
 
-from nodes._recording import Recording
 from nodes._wire import ROOT, Wire, settings
 from operators.frame import Frame
 from operators.messages import TOPICS, Episode, Fault
 from operators.settings import Settings
 from operators.wiring import sources
+from recordings.drec.background import Recording
 
 INPUTS = {
     "frame_*": Frame,

@@ -38,6 +38,14 @@ class Wrong(NamedTuple):
     detail: str
 
 
+class Recorded(NamedTuple):
+    """A message of a recording, sent as it is."""
+
+    output: str
+    array: Any
+    metadata: dict[str, Any]
+
+
 class Say(NamedTuple):
     """A line for those who watch."""
 
@@ -57,7 +65,7 @@ class Param(NamedTuple):
     value: Any
 
 
-Outputs = Iterable[Any]  # messages, Work, Wrong, Say
+Outputs = Iterable[Any]  # messages, Recorded, Work, Wrong, Say
 
 
 class Actor(Protocol):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from nodes import camera, robot
-from nodes._picture import fitted
 from nodes.drivers import DriverError, make_camera, make_robot
 from operators.actors.following import Following
 from operators.actors.moving import Moving
@@ -15,6 +14,7 @@ from operators.messages import Command
 from operators.motion.rotation import action_from_pose
 from operators.schema import pack
 from operators.settings import Settings
+from reports.film import fitted
 from tests.envelope import ENVELOPE, UR5E
 from tests.own_rig import install
 from tests.replay import Mock, replay_node, sent

@@ -162,7 +162,7 @@ class Following(Mock):
 
 
 def test_playback_sends_the_recording_as_it_is(monkeypatch):
-    monkeypatch.setattr(playback, "SETTLING_S", 0)
+    monkeypatch.setattr("operators.actors.playing.SETTLING_NS", 0)
     messages = dict(reversed(golden.recorded()))  # the first of each
     start, plan = unpack(Episode, messages["episode"].array), unpack(Plan, messages["plan"].array)
     node: Any = Following(start, plan)

@@ -200,11 +200,12 @@ ELSEWHERE = {  # operator -> why no replay of processes can reach it, and the te
     "open_loop": ("no process uses it, only a study", "test_open_loop.py"),
     "messages": ("it only names columns: what a process makes of them is replayed", "test_messages.py"),
     "latency": ("it says how long a process waits, which is no message", "test_latency_and_noise.py"),
+    "playing": ("what it sends is compared with the recording itself", "test_playback.py"),
     "robot_model": ("a file is read before a process hears anything", "test_robot_model.py"),
     "settings": ("it reads the environment before a process hears anything", "test_settings.py"),
     "shifts": ("no process uses it, only a study", "test_shifts.py"),
     "supervising": (
-        "only times count in what it hears, and no process of the recording hears it",
+        "only times count in what it hears, which no replay keeps",
         "test_supervisor.py",
     ),
     "wiring": ("it reads graphs; the evaluator only copies what it finds", "test_dataflows.py"),

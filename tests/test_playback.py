@@ -10,11 +10,16 @@ import pyarrow as pa
 import pytest
 
 from nodes import dora_record_node, dora_replay_node, playback, recorder
-from nodes._recording import Recording
+from operators.actor import Recorded
+from operators.actors import playing
+from operators.actors.playing import STUCK_NS, Playing, Sample
+from operators.messages import Score
 from operators.schema import pack
 from operators.settings import Settings
+from recordings.drec.background import Recording
 from recordings.drec.file import Damage, Reader, Writer, encode
 from recordings.drec.survey import pictures_to_play, survey
+from tests.acting import gave
 from tests.graphs import ROOT, run
 from tests.replay import EXPERT, Mock, assert_same, episode_messages, frame_event, replay_node, sent, told
 
@@ -108,7 +113,7 @@ def test_recorder_tells_once_that_it_cannot_write(tmp_path):
 
 
 def test_a_slow_disk_loses_messages_and_counts_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("nodes._recording.LIMIT", 100)
+    monkeypatch.setattr("recordings.drec.background.LIMIT", 100)
     recording = Recording(tmp_path / "x.drec", "", False, print)
     recording.add("a", "b", {"value": pa.array([1]), "metadata": {}})
     recording.close()
@@ -117,7 +122,7 @@ def test_a_slow_disk_loses_messages_and_counts_them(tmp_path, monkeypatch):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr(playback, "SETTLING_S", 0)
+    monkeypatch.setattr(playing, "SETTLING_NS", 0)
 
 
 class Sooner(Mock):
@@ -156,6 +161,40 @@ def test_at_its_pace_what_the_recorded_robot_stood_longer_is_passed_over(tmp_pat
     playback.run(node, Settings(**EXPERT, clock="rig", speed=16), tmp_path / "x.drec", set())
     assert sent(node, "proprio")[-1].tick == 99 and len(node.behind) < 130
     assert max(node.behind) <= 2
+
+
+def test_while_a_chunk_is_out_the_recording_stands_and_the_newest_sample_is_sent_again():
+    messages = episode_messages("async_rtr")
+    start, first, plan, request = (told(messages, name)[0] for name in ("episode", "proprio", "plan", "request"))
+    period = 10**9 // 60
+    states = [first._replace(seq=i, cycle=i, t_ns=i * period, tick=i) for i in range(30)]
+    samples = [Sample(state.t_ns, Recorded("proprio", pack(state), {}), state) for state in states]
+    actor, now, sent_at = Playing(lambda episode: iter(samples), set(), 1.0), 0, []
+
+    def live(until_ns: int) -> None:
+        nonlocal now
+        while now < until_ns and actor.wake_ns is not None:
+            now = max(now + 1, actor.wake_ns)
+            sent_at.extend((now, out) for out in actor.wake(now))
+
+    gave(actor, start)
+    live(10**9)
+    assert len({out.array[0]["tick"].as_py() for _, out in sent_at}) == 1  # until the executor has answered
+    gave(actor, plan._replace(tick=5))
+    gave(actor, request)
+    live(4 * 10**9)
+    ticks = [out.array[0]["tick"].as_py() for _, out in sent_at]
+    assert (
+        max(ticks) == 5
+        and ticks.count(5) > 100
+        and len({out.array[0]["seq"].as_py() for _, out in sent_at}) == len(ticks)
+    )
+    gave(actor, told(messages, "action_chunk")[0])  # the chunk is in: a plan that stands holds up no longer than this
+    live(4 * 10**9 + STUCK_NS + 10**8)
+    assert sent_at[-1][1].array[0]["tick"].as_py() == 7  # one at once, the next a second later
+    gave(actor, plan._replace(tick=100))
+    live(10**11)
+    assert isinstance(sent_at[-1][1], Score) and actor.wake_ns is None
 
 
 def test_a_recording_without_proprio_or_of_other_columns_is_refused(tmp_path):

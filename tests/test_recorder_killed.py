@@ -16,7 +16,7 @@ RECORDER = """
 import sys, time
 from pathlib import Path
 import pyarrow as pa
-from nodes._recording import Recording
+from recordings.drec.background import Recording
 
 recording = Recording(Path(sys.argv[1]), "nodes: []", sys.argv[2] == "zstd", print)
 row = pa.array([{"seq": 0, "values": [0.5] * 100}])
