@@ -66,7 +66,8 @@ class Arm:
     """A robot that is where it was told to be."""
 
     def __init__(self, config: Settings, model: RobotModel, which: str) -> None:
-        self.action, self.targets = action_from_pose(place(0.0)), [list[np.ndarray]()]  # of each life of its process
+        self.action = action_from_pose(place(0.0))
+        self.targets = [[self.action]]  # of each life of its process, beginning where it then stood
 
     def read(self) -> Reading:
         zero = np.zeros(6)
@@ -197,7 +198,7 @@ class Run:
                 self._life += name == "executor"
                 self._row = {} if name == "executor" else self._row
                 if name == "robot":  # the arm stands meanwhile
-                    self.arm.targets.append([])
+                    self.arm.targets.append([self.arm.action])
                 self.stage.restart(name, self._made(name))
             elif not up and name in self.stage.processes:
                 self.stage.fail(name)
