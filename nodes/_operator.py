@@ -14,7 +14,7 @@ class ActorOperator:
     """What dora calls for each event."""
 
     def __init__(self, name: str, actor: Actor):
-        self._edge, self._actor = Edge(name, dict(actor.INPUTS)), actor
+        self._edge, self._actor = Edge(name, dict(actor.INPUTS), run_ns=time.monotonic_ns()), actor
 
     def on_event(self, dora_event: dict[str, Any], send_output: Any) -> DoraStatus:
         received, now_ns = self._edge.receive(dora_event), time.monotonic_ns()

@@ -53,7 +53,7 @@ class Wire:
         config = node.node_config()
         self.inputs = set(config.get("inputs") or inputs)
         self.outputs = set(config.get("outputs") or ["fault"])
-        self.edge = Edge(name, inputs)
+        self.edge = Edge(name, inputs, run_ns=time.monotonic_ns())
         self.open = True
         self._lock = Lock()
 
@@ -90,7 +90,7 @@ class Wire:
         """Send RGB pixels (h, w, 3) into shared memory with one copy."""
         height, width, _ = pixels.shape
         with self._lock:
-            about = frame_metadata(width, height, self.edge.number(output), self.episode, t_ns)
+            about = frame_metadata(width, height, self.edge.number(output), self.episode, t_ns, self.edge.run_ns)
             with self._node.send_output_raw(output, pixels.size, about) as buffer:
                 np.frombuffer(buffer, np.uint8)[:] = pixels.reshape(-1)
 

@@ -27,12 +27,13 @@ class Edge:
     node: str
     topics: dict[str, type]  # input id -> message class; `frame_*` and the like stand for a family
     episode: int = -1
+    run_ns: int = -1  # when this process began, by its own clock
     last: bool = False  # the run is over
     missed: dict[str, int] = field(default_factory=dict)  # input id -> messages lost on the way
     counts: dict[str, int] = field(default_factory=dict)
     faults: list[tuple[str, str, int]] = field(default_factory=list)
     _kinds: dict[str, type | None] = field(default_factory=dict)
-    _seq: dict[str, int] = field(default_factory=dict)
+    _newest: dict[str, tuple[int, int]] = field(default_factory=dict)  # of each input: run_ns and number
     _sent: dict[str, int] = field(default_factory=dict)
 
     def stamped(self, message: Any, now_ns: int) -> tuple[str, Any]:
@@ -42,7 +43,8 @@ class Edge:
         """
         output = OUTPUTS[type(message)]
         t_ns = now_ns if message.t_ns < 0 else message.t_ns
-        return output, message._replace(seq=self.number(output), episode=self.episode, t_ns=t_ns)
+        header = {"seq": self.number(output), "episode": self.episode, "t_ns": t_ns, "run_ns": self.run_ns}
+        return output, message._replace(**header)
 
     def number(self, output: str) -> int:
         """The next sequence number of an output."""
@@ -82,8 +84,6 @@ class Edge:
 
     def receive(self, event: dict[str, Any]) -> Any | None:
         """The message of a dora event, or None when there is none to use."""
-        if event["type"] == "NODE_RESTARTED":
-            self.forget_order()
         if event["type"] != "INPUT":
             return None
         return self.read(event["id"], event["value"], event["metadata"])
@@ -110,26 +110,23 @@ class Edge:
         taken, self.faults = self.faults, []
         return [Fault(*UNSENT, self.node, *fault) for fault in taken]
 
-    def forget_order(self) -> None:
-        """A sender was restarted and counts from 0 again."""
-        self._seq.clear()
-
     def _episode(self, received: Episode) -> Episode | None:
         self.last |= received.last
         if received.phase == "start" and received.episode == self.episode:
             return None  # sent again until everybody has heard it
         if received.phase == "start":
             self.episode = received.episode
-            self.forget_order()
+            self._newest.clear()
         return received
 
     def _in_order(self, source: str, received: Any) -> Any | None:
-        newest = self._seq.get(source)
-        if newest is not None and received.seq <= newest:
-            kind = "duplicate" if received.seq == newest else "out of order"
-            self.fault(f"{source} {kind}", f"expected a message after number {newest}, got {received.seq}")
+        came, newest = (received.run_ns, received.seq), self._newest.get(source)
+        if newest is not None and came <= newest:
+            kind = "duplicate" if came == newest else "out of order"
+            before = "" if came[0] == newest[0] else ", of a process that was started again since"
+            self.fault(f"{source} {kind}", f"expected a message after number {newest[1]}, got {came[1]}{before}")
             return None
-        if newest is not None:
-            self.missed[source] = self.missed.get(source, 0) + received.seq - newest - 1
-        self._seq[source] = received.seq
+        if newest is not None and came[0] == newest[0]:
+            self.missed[source] = self.missed.get(source, 0) + came[1] - newest[1] - 1
+        self._newest[source] = came
         return received

@@ -17,11 +17,12 @@ class Frame(NamedTuple):
     seq: int
     episode: int
     t_ns: int  # when the scene it shows was measured: it is matched with states by this alone
+    run_ns: int = -1  # when the process that sent it began
 
 
-def frame_metadata(width: int, height: int, seq: int, episode: int, t_ns: int) -> dict[str, Any]:
+def frame_metadata(width: int, height: int, seq: int, episode: int, t_ns: int, run_ns: int = -1) -> dict[str, Any]:
     """Metadata of a frame; plain integers, since dora turns numpy scalars into strings."""
-    numbers = zip(KEYS, (width, height, seq, episode, t_ns), strict=True)
+    numbers = zip((*KEYS, "run_ns"), (width, height, seq, episode, t_ns, run_ns), strict=True)
     return {"encoding": "rgb8", "primitive": "image", **{key: int(value) for key, value in numbers}}
 
 
@@ -39,4 +40,7 @@ def read_frame(array: pa.Array, metadata: dict[str, Any]) -> Frame:
     width, height = metadata["width"], metadata["height"]
     if min(width, height) < 1 or len(array) != width * height * 3:
         raise BadMessage(Frame, "size", f"expected {width} x {height} x 3 bytes, got {len(array)}")
-    return Frame(array.to_numpy().reshape(height, width, 3), *(metadata[key] for key in KEYS[2:]))
+    run_ns = metadata.get("run_ns", -1)  # of a process that tells it
+    pixels = array.to_numpy().reshape(height, width, 3)
+    seq, episode, t_ns = (metadata[key] for key in KEYS[2:])
+    return Frame(pixels, seq, episode, t_ns, run_ns if type(run_ns) is int else -1)

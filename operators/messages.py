@@ -1,6 +1,7 @@
 """Every message of the dataflow: one class a topic, its Arrow type beside each field (operators.schema).
 
-Headers `seq, episode, t_ns` come first in each.
+Headers `seq, episode, t_ns` come first in each, and `run_ns` last: when the process that sent it began, by its own
+clock. Its numbers count from there, so that what it sent before a crash is not taken for newer than what it sends then.
 
 Units: metres, radians, newtons, nanoseconds of the monotonic clock. Poses are `xyz + rotation vector` in the
 base frame; actions are `xyz, 6-D rotation (first two columns of R), gripper 0..1` in the base frame.
@@ -43,6 +44,7 @@ class Proprio(NamedTuple):
     wrench: Vector6  # N, Nm, in the tool frame, bias removed; +z presses the tool back
     gripper: Real
     state: Text = READY  # one of STATES
+    run_ns: Integer = -1
 
 
 class Scene(NamedTuple):
@@ -57,6 +59,7 @@ class Scene(NamedTuple):
     goal: Points2  # what is to be done, on its surface
     marks: Points2  # what the tool has left there so far, in order
     begins: Integers  # indices into `marks` at which the tool touched down anew
+    run_ns: Integer = -1
 
 
 class Request(NamedTuple):
@@ -72,6 +75,7 @@ class Request(NamedTuple):
     waits: Truth  # sync: the robot stands until the answer is in
     plan: Integer  # number of the newest plan the scheduler had; -1 where a recording does not tell
     plan_before: Integer  # of the one by which it did not ask yet: between them it heard none; -1 likewise, or none
+    run_ns: Integer = -1
 
 
 class Chunk(NamedTuple):
@@ -97,6 +101,7 @@ class Chunk(NamedTuple):
     plan: Integer = -1  # number of the plan it was shown; -1 for none
     aligned: Truth = False  # the policy settled its timing: nobody shifts it on their own account
     shift_ticks: Real = 0.0  # content row i + shift is to be played at tick + i (operators.motion.align)
+    run_ns: Integer = -1
 
 
 class ActionChunk(NamedTuple):
@@ -113,6 +118,7 @@ class ActionChunk(NamedTuple):
     plan: Integer  # number of the plan it was refined against, -1 for none
     aligned: Truth = False  # its timing is settled: nobody shifts it again
     shift_ticks: Real = 0.0  # by how much it was shifted
+    run_ns: Integer = -1
 
 
 class Features(NamedTuple):
@@ -128,6 +134,7 @@ class Features(NamedTuple):
     after: Integer  # chunk that was predicted before; -1 for none
     cameras: Texts  # whose frames were looked at
     frames: Integers  # the number of each of these frames
+    run_ns: Integer = -1
 
 
 class Command(NamedTuple):
@@ -143,6 +150,7 @@ class Command(NamedTuple):
     action: Action  # after the limits
     clamped: Integer  # bit set of operators.motion.limits
     chunk_id: Integer  # chunk that owns the row, -1 for the held pose
+    run_ns: Integer = -1
 
 
 class Plan(NamedTuple):
@@ -166,6 +174,7 @@ class Plan(NamedTuple):
     seen: Integer  # number of the newest features taken in; likewise
     shift_ticks: Real = 0.0  # by which the newest chunk was shifted in time to lie on the plan
     most: Real = 1.0  # upper bound of the feed rate, as the supervisor told it
+    run_ns: Integer = -1
 
 
 class ChunkDone(NamedTuple):
@@ -176,6 +185,7 @@ class ChunkDone(NamedTuple):
     t_ns: Integer
     chunk_id: Integer  # -1 before the first chunk
     stood: Integer  # cycles since the robot came to rest
+    run_ns: Integer = -1
 
 
 class Episode(NamedTuple):
@@ -191,6 +201,7 @@ class Episode(NamedTuple):
     text: Text  # the prompt: what a policy that reads is told to do
     reason: Text
     last: Truth
+    run_ns: Integer = -1
 
 
 class Mode(NamedTuple):
@@ -202,6 +213,7 @@ class Mode(NamedTuple):
     mode: Text  # one of MODES
     most: Real  # upper bound of the feed rate; 0 in all modes but starting and running
     reason: Text
+    run_ns: Integer = -1
 
 
 class Score(NamedTuple):
@@ -215,6 +227,7 @@ class Score(NamedTuple):
     success: Truth
     name: Texts
     value: Reals
+    run_ns: Integer = -1
 
 
 class Fault(NamedTuple):
@@ -227,6 +240,7 @@ class Fault(NamedTuple):
     kind: Text
     detail: Text
     times: Integer
+    run_ns: Integer = -1
 
 
 class Stats(NamedTuple):
@@ -238,6 +252,7 @@ class Stats(NamedTuple):
     node: Text
     name: Texts
     value: Reals
+    run_ns: Integer = -1
 
 
 class Topic(NamedTuple):

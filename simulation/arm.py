@@ -11,7 +11,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from operators.motion.kinematics import forward, inverse, jacobian
+from operators.motion.kinematics import forward, inverse, pose_and_jacobian
 from operators.motion.rotation import (
     matrix_from_6d,
     matrix_from_vector,
@@ -113,8 +113,8 @@ class World:
 
     def _measure(self, wrench: np.ndarray) -> Measured:
         q = self.data.qpos[:6].copy()
-        pose = forward(q, self._tcp)
-        velocity = jacobian(q, self._tcp) @ self.data.qvel[:6]
+        pose, columns = pose_and_jacobian(q, self._tcp)
+        velocity = columns @ self.data.qvel[:6]
         return Measured(
             q, np.concatenate([pose[:3, 3], vector_from_matrix(pose[:3, :3])]), velocity, wrench, self._gripper
         )

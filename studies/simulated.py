@@ -1,6 +1,7 @@
 """A graph in simulated time: its own actors and edges, the simulated robot, and delays that are drawn, not measured."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -21,7 +22,6 @@ from operators.actors.following import Following
 from operators.actors.inferring import ENCODING, Inferring
 from operators.actors.moving import Moving
 from operators.actors.scheduling import Scheduling
-from operators.actors.supervising import Supervising
 from operators.chunks.decode import decode
 from operators.frame import Frame
 from operators.measure.log import EpisodeLog
@@ -121,6 +121,7 @@ class Simulated:
         described = yaml.safe_load(path.read_text())
         self.config, self.mode, self.sight, self._clock, self._optics = config, mode(described), sight, clock, optics
         self._wiring, self._link = wiring(described), link
+        self._wiring["robot", "scene"].remove(("evaluator", "scene"))  # it is looked at once, at the end
         self._ports = {node["id"]: set(inputs_of(node)) for node in described["nodes"]}
         self.policy, self._codec = make_policy(config), cache(make_codec)
         model = read_robot(config.robot_model)
@@ -159,7 +160,8 @@ class Simulated:
         stage = self.stage({**self._actors(seed), "evaluator": evaluating}, delay, listen)
         stage.processes["evaluator"].edge.episode = number
         stage.run(lambda: bool(evaluating.over))
-        return evaluating.journal.log(reference_of(self.driver.task))
+        *_, goal, marks, begins = self.driver.scene()
+        return replace(evaluating.journal.log(reference_of(self.driver.task)), goal=goal, marks=marks, begins=begins)
 
     def stage(self, actors: Mapping[str, Actor], delay: Delay, listen: Listen) -> Stage:
         """The stage they play on."""
@@ -184,7 +186,6 @@ class Simulated:
             "policy": Inferring(config, self.policy, self._sees),
             "decoder": Decoding(config, self._codec, self._clock),
             "executor": Executing(config, self.envelope, self._head),
-            "supervisor": Supervising(config.rate_scale),
         }
         sight = make_sight(self.sight, config.task, seed, config.variant)
         black = np.zeros((config.image_height, config.image_width, 3), np.uint8)

@@ -23,7 +23,7 @@ class Process:
     """An actor with the edge that checks what it hears and numbers what it sends."""
 
     def __init__(self, name: str, actor: Actor, begins_ns: int):
-        self.name, self.actor, self.edge = name, actor, Edge(name, dict(actor.INPUTS))
+        self.name, self.actor, self.edge = name, actor, Edge(name, dict(actor.INPUTS), run_ns=begins_ns)
         self.begins_ns = begins_ns  # it is not woken before
         self.woken_ns: int | None = None  # the wake that is in the heap
 
@@ -83,11 +83,8 @@ class Stage:
         del self.processes[name]
 
     def restart(self, name: str, actor: Actor) -> None:
-        """A process is there again and knows nothing; those who hear it are told that it counts from 0 again."""
+        """A process is there again and knows nothing."""
         self.processes[name] = process = Process(name, actor, self.now_ns)
-        for (sender, _), hearers in self._edges.items():
-            for hearer in {hearer for hearer, _ in hearers if sender == name} & self.processes.keys():
-                self.processes[hearer].edge.forget_order()
         self._wake_at(process, self.now_ns)
 
     def put(self, at_ns: int, name: str, port: str, message: Any) -> None:
@@ -106,7 +103,8 @@ class Stage:
                 self.said.append(output.line)
             elif isinstance(output, Frame):
                 name = f"frame_{process.name.removeprefix('camera_')}"
-                numbered = output._replace(seq=process.edge.number(name), episode=process.edge.episode)
+                edge = process.edge
+                numbered = output._replace(seq=edge.number(name), episode=edge.episode, run_ns=edge.run_ns)
                 self._send(process, name, numbered)
             else:
                 self._send(process, *process.edge.stamped(output, self.now_ns))

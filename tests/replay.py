@@ -14,7 +14,14 @@ from operators.schema import pack, unpack
 from operators.settings import Settings
 from studies.simulated import Simulated
 
-UNREPEATABLE = ("seq", "t_ns", "begun_ns", "refine_ms", "inference_ms")  # counts of another process, and clocks
+UNREPEATABLE = (
+    "seq",
+    "run_ns",
+    "t_ns",
+    "begun_ns",
+    "refine_ms",
+    "inference_ms",
+)  # counts of another process, and clocks
 
 
 class Mock(MockNode):

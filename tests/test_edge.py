@@ -12,7 +12,7 @@ from operators.actor import UNSENT, Wrong
 from operators.edge import Edge
 from operators.frame import KEYS, Frame, frame_metadata
 from operators.messages import ChunkDone, Episode, Fault, Request
-from operators.schema import pack
+from operators.schema import pack, unpack
 
 TOPICS = {"request": Request, "chunk_done": ChunkDone, "episode": Episode, "front": Frame}
 
@@ -70,11 +70,13 @@ def test_what_passes_goes_up_and_everything_is_accounted_for(numbers):
         assert tested.missed.get("request", 0) == passed[-1] - passed[0] + 1 - len(passed)
 
 
-def test_a_restarted_sender_may_count_from_0_again():
+def test_a_restarted_sender_counts_from_0_again_and_what_it_sent_before_is_not_newer():
     tested = edge()
-    assert tested.receive(event("request", request(7)))
-    assert tested.receive({"type": "NODE_RESTARTED", "id": "scheduler"}) is None
-    assert tested.receive(event("request", request(0))) and not tested.faults
+    first, again = (unpack(Request, request(seq))._replace(run_ns=run_ns) for seq, run_ns in ((7, 10), (0, 20)))
+    assert tested.heard("request", first) and tested.heard("request", again) and not tested.faults
+    assert tested.heard("request", first._replace(seq=8)) is None and tested.missed.get("request", 0) == 0
+    said = "expected a message after number 0, got 8, of a process that was started again since"
+    assert tested.faults == [("request out of order", said, 1)]
 
 
 # --- Faults -------------------------------------------------------------------------------------------------------

