@@ -10,7 +10,7 @@ from typing import Any
 from dora import Node
 
 from nodes._wire import Wire
-from operators.actor import Actor, Done, Outputs, Recorded, Say, Work
+from operators.actor import Actor, Done, Leaving, Outputs, Recorded, Say, Work
 
 EXECUTOR, ROBOT, DECODER = 60, 50, 40  # priorities: the higher goes first
 POLICY = 20  # before those who draw and watch: a chunk that takes 50 ms of computation took 300 ms among them
@@ -69,7 +69,7 @@ class Stage:
             now_ns = _sleep_until(self._actor.wake_ns or 0)
             for found in self._wire.drain():
                 self._hear(*found)
-            if not self._wire.open:
+            if not self._wire.open and (not isinstance(self._actor, Leaving) or self._actor.leave()):
                 return
             self.give("cycle", lambda now_ns=now_ns: self._actor.wake(now_ns))
             cycle += 1

@@ -70,7 +70,7 @@ def play(wire: Wire, config: Settings, number: int, out: Path, about: dict[str, 
 
     stage = Stage(wire, played, watch)
     stage.run(lambda: bool(played.over))
-    stage.give("stopped", lambda: played.end("stopped"))  # unless it is over
+    stage.give("stopped", lambda: played.end(played.ending or "stopped"))  # unless it is over
     video.close()
     played.journal.about["core_percent"] = ", ".join(f"{node} {use:g}" for node, use in cores.percent().items())
     return played

@@ -6,7 +6,7 @@ them, and sends each from the output that is called like its topic (operators.me
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 UNSENT = -1, -1, -1  # seq, episode and t_ns of a message before the stage has sent it
 
@@ -87,6 +87,15 @@ class Actor(Protocol):
 
     def wake(self, now_ns: int) -> Outputs:
         """The time `wake_ns` has come."""
+        ...
+
+
+@runtime_checkable
+class Leaving(Protocol):
+    """An actor with a beat that brings something to rest before its process ends."""
+
+    def leave(self) -> bool:
+        """The run is over. Whether there is nothing left to do; asked before each cycle."""
         ...
 
 

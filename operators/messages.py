@@ -189,12 +189,12 @@ class ChunkDone(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """Start or end of an episode. `end` with `last` ends the run: every node returns."""
+    """Start or end of an episode. `ending`: come to rest. `end` with `last` ends the run: every node returns."""
 
     seq: Integer
     episode: Integer
     t_ns: Integer
-    phase: Text  # start, end
+    phase: Text  # start, ending, end
     seed: Integer
     task: Text
     variant: Text  # of the task, from its own list

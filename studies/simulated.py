@@ -159,7 +159,7 @@ class Simulated:
         evaluating = self._evaluating(number, seed, time_limit_s or self.config.time_limit_s)
         stage = self.stage({**self._actors(seed), "evaluator": evaluating}, delay, listen)
         stage.processes["evaluator"].edge.episode = number
-        stage.run(lambda: bool(evaluating.over))
+        stage.run(lambda: bool(evaluating.ending))
         *_, goal, marks, begins = self.driver.scene()
         return replace(evaluating.journal.log(reference_of(self.driver.task)), goal=goal, marks=marks, begins=begins)
 

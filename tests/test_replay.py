@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from operators.frame import Frame, frame_metadata
-from operators.messages import TOPICS, Command
+from operators.messages import TOPICS, Command, Proprio
 from operators.schema import pack
 from operators.settings import Settings
 from recordings.drec.file import Damage, Reader, Writer, encode
@@ -119,4 +119,8 @@ def test_a_live_run_is_replayed_command_by_command(mode, dora_env, tmp_path):
     moved_recording(tmp_path / "x.drec", tmp_path / "moved.drec", FAR_NS)
     ReplayRun(tmp_path / "moved.drec").run()
     with Reader(tmp_path / "x.drec") as reader:
-        assert sum(each.record.output == "command" for each in messages(reader)) > 100
+        found = [each.unpack() for each in messages(reader, {"command", "proprio"})]
+    commands = [each for each in found if isinstance(each, Command)]
+    last = next(each for each in reversed(found) if isinstance(each, Proprio))
+    assert len(commands) > 100 and np.linalg.norm(last.tcp_velocity[:3]) < 1e-3  # it ends at rest,
+    assert np.linalg.norm(commands[-1].action[:3] - commands[-2].action[:3]) < 1e-5  # and so do its commands

@@ -112,9 +112,36 @@ def test_a_pose_out_of_reach_is_refused_and_the_robot_stays(started):
     assert np.isfinite(robot.told(Proprio)[-1].tcp_pose).all()
 
 
-def test_the_end_of_an_episode_silences_it(started):
+def speed_mm_s(state: Proprio) -> float:
+    return 1e3 * float(np.linalg.norm(state.tcp_velocity[:3]))
+
+
+@pytest.mark.parametrize("way", ["end", "leave"])
+def test_at_its_end_it_comes_to_rest_and_only_then_falls_silent(started, way):
+    robot, there = started, home()
+    for cycle in range(40):
+        there = there.copy()
+        there[1] += np.float32(0.08 / 60)
+        robot.receive(command(cycle, there, seq=cycle))
+        robot.cycle(cycle)
+    assert speed_mm_s(robot.told(Proprio)[-1]) > 60
+    if way == "end":
+        robot.receive(start()._replace(phase="end"))
+    left = False
+    for cycle in range(40, 140):
+        left = robot.actor.leave() if way == "leave" else False
+        robot.cycle(cycle)
+    told = robot.told(Proprio)
+    assert speed_mm_s(told[-1]) < 1 and 43 <= len(told) < 90 and (way == "end" or left)
+    xyz = np.array([state.tcp_pose[:3] for state in told])
+    assert np.linalg.norm(np.diff(xyz, 2, axis=0), axis=1).max() * 3600 < 8  # m/s2, of the arm itself
+
+
+def test_a_new_episode_begins_although_the_robot_was_coming_to_rest(started):
     robot = started
     robot.cycle(0)
     robot.receive(start()._replace(phase="end"))
-    robot.cycle(1)
-    assert len(robot.told(Proprio)) == 1
+    robot.receive(start(1))
+    for cycle in range(1, 30):
+        robot.cycle(cycle)
+    assert len(robot.told(Proprio)) == 30

@@ -70,6 +70,7 @@ class Execution:
         self._tracker: Tracker | None = None
         self._measured: Proprio | None = None
         self._seen: Features | None = None
+        self._corrected: np.ndarray | None = None  # the newest corrected action
         self._content_t0 = 0.0  # tick of the newest chunk's first row, as its content is played
         self._blocked_cycles = 0
 
@@ -123,8 +124,9 @@ class Execution:
         plan, due = self.plan.step(self._slowest, self.most)
         if self._head and self._seen and self._measured and due.chunk_id >= 0:
             ticks = due.tick, self._content_t0
-            planned = corrected(self._head, due.planned, plan.ahead(), *ticks, self._seen, self._measured)
-            due = replace(due, planned=planned)
+            if not plan.stood or self._corrected is None:  # a robot that stands is not corrected any further
+                self._corrected = corrected(self._head, due.planned, plan.ahead(), *ticks, self._seen, self._measured)
+            due = replace(due, planned=self._corrected)
         wanted = self._tracker.follow(due.planned, plan.ahead()) if self._tracker else due.planned
         self._limiter, action, clamped = self._limiter.limit(wanted)
         self.plan = plan.sent(action)
@@ -175,7 +177,8 @@ class Executing:
     def __init__(self, config: Settings, envelope: Envelope, head: Head | None = None):
         output = config.slowest, envelope, config.smooth
         self.execution = Execution(JOINS[config.join], *output, config.sync_horizon, head, config.align)
-        self.execution.most = config.rate_scale  # until the supervisor says otherwise
+        self.execution.most = self._most = config.rate_scale  # until the supervisor says otherwise
+        self._ending = False  # the plan is fed down to rest
         self._beat = None if config.clock == "rig" else Beat(HZ)
         self._before_ns = 0
         self._late_ms: list[float] = []  # how unevenly the cycles of the last second began
@@ -186,10 +189,14 @@ class Executing:
 
     def receive(self, port: str, message: object, now_ns: int) -> Outputs:
         match message:
+            case Episode(phase="ending"):
+                self._ending, self.execution.most = True, 0.0
             case Episode():
+                self._ending, self.execution.most = False, self._most
                 self.execution.restart()
             case Mode():
-                self.execution.most = message.most
+                self._most = message.most
+                self.execution.most = 0.0 if self._ending else message.most
             case Features():
                 self.execution.seen(message)
             case Request():

@@ -28,6 +28,7 @@ class Following:
 
     Attributes:
         tick: of the newest applied command + 1.
+        without: cycles since the newest command.
     """
 
     INPUTS: ClassVar[dict[str, type]] = {"command": Command, "episode": Episode}
@@ -66,10 +67,10 @@ class Following:
         fault = ""
         if self._commands:
             command = self._commands.popleft()
-            self._held, self.tick, self._without = command.action, command.tick + 1, 0
+            self._held, self.tick, self.without = command.action, command.tick + 1, 0
         else:
-            self._without += 1
-            if self._without == WATCHDOG_CYCLES:
+            self.without += 1
+            if self.without == WATCHDOG_CYCLES:
                 fault = f"no command for {WATCHDOG_CYCLES} cycles: the robot holds its last target"
         self._limiter, action, _ = self._limiter.limit(self._held)
         return Target(action, fault)
@@ -77,5 +78,5 @@ class Following:
     def _release(self) -> None:
         self._limiter: Limiter | None = None
         self._held = np.zeros(0, np.float32)
-        self._without = 0
+        self.without = 0
         self._commands.clear()

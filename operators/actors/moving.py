@@ -3,21 +3,26 @@ end. What moves, the driver knows (operators.drivers)."""
 
 from typing import ClassVar
 
+import numpy as np
+
 from operators.actor import UNSENT, Beat, Outputs, Wrong
 from operators.actors.following import Following
 from operators.drivers import Robot, Simulated
 from operators.messages import HZ, Command, Episode, Proprio, Scene, Score
 
+REST_CYCLES, REST_M_S = 3, 1e-3  # at rest: no command for so long, and slower than this
+LAST_CYCLES = 90  # after the end of an episode it is let go of, at rest or not
+
 
 class Moving:
-    """Tells what the driver measures, and the driver what to do."""
+    """Tells what the driver measures, and the driver what to do. After an episode's end the robot comes to rest."""
 
     INPUTS: ClassVar[dict[str, type]] = {"command": Command, "episode": Episode}
 
     def __init__(self, driver: Robot, following: Following):
         self.driver, self._following, self._beat = driver, following, Beat(HZ)
         self._simulated = driver if isinstance(driver, Simulated) else None
-        self._playing = False
+        self._playing, self._ending, self._left = False, True, LAST_CYCLES
 
     @property
     def wake_ns(self) -> int | None:
@@ -27,15 +32,20 @@ class Moving:
         if isinstance(message, Command):
             self._following.commanded(message)
         elif isinstance(message, Episode):
-            self._playing = message.phase == "start"
-            if self._playing:
+            if message.phase == "start":
+                self._playing, self._ending = True, False
                 self._following.restart()
                 if self._simulated:
                     self._simulated.episode(message)
                 self.driver.home()
-            else:
-                self.driver.stop()
+            elif message.phase == "end":
+                self.leave()
         return ()
+
+    def leave(self) -> bool:
+        if not self._ending:
+            self._ending, self._left = True, LAST_CYCLES
+        return not self._playing
 
     def wake(self, now_ns: int) -> Outputs:
         """Measure, tell, apply: proprio is the state before the action of its tick."""
@@ -59,3 +69,9 @@ class Moving:
             yield Wrong(kind, str(error))
         if self._simulated and (score := self._simulated.score(cycle)):
             yield Score(*UNSENT, self._following.tick, *score)
+        if self._ending:
+            self._left -= 1
+            slow = bool(np.linalg.norm(now.tcp_velocity[:3]) < REST_M_S)
+            if (slow and self._following.without >= REST_CYCLES) or self._left == 0:
+                self._playing = False
+                self.driver.stop()

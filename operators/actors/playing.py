@@ -98,6 +98,7 @@ class Playing:
                 yield from self._hold(proprio.tick)
             was_first, self._last = self._last is None, proprio
             yield self._sent(proprio)
+            yield self._now_ns  # hear what came before the next one, also when many are due at once
             while was_first and self._reached < 0:
                 yield from self._until(self._now_ns + AGAIN_NS)
                 if self._reached < 0:

@@ -123,7 +123,7 @@ class Scheduling:
     def __init__(self, config: Settings, sync: bool):
         timeout = round(config.request_timeout_ms * HZ / 1000)
         self._fresh = Schedule(config.execution_horizon, config.settle, timeout)
-        self._sync = sync
+        self._sync, self._ending = sync, False
         self._restart()
 
     @property
@@ -138,6 +138,7 @@ class Scheduling:
         request = None
         if isinstance(message, Episode):
             self._restart()
+            self._ending = message.phase != "start"
         elif isinstance(message, Plan):
             self._plan = message
             if message.asked >= self._schedule.next_chunk:  # by another scheduler, which this one stands for
@@ -150,7 +151,7 @@ class Scheduling:
         elif isinstance(message, ChunkDone) and self._sync and self._plan and self._used_up(message):
             self._stood = message.stood  # sync counts by this: the robot stands from the request to the answer
             self._schedule, request = self._schedule.standing(message.stood, self._plan.tick, message.stood)
-        if isinstance(message, ChunkDone if self._sync else Plan):
+        if isinstance(message, ChunkDone if self._sync else Plan) and not self._ending:
             before, newest = self._before, self._plan.seq if self._plan else -1
             self._before = -1 if self._sync else newest  # what it missed of `chunk_done`, plans do not tell
             if request:  # with the numbers of plans that tell a replay which of them it had not heard in time

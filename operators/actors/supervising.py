@@ -50,13 +50,16 @@ class Supervising:
         self.wake_ns: int | None = 0
         self._looked_ns = self._told_ns = 0
         self._told: tuple[str, float, str] | None = None
-        self._restart(False)
+        self._phase = "end"  # phase of the episode
+        self._restart()
 
     def receive(self, port: str, message: object, now_ns: int) -> Outputs:
         if isinstance(message, Param):
             self._set(message)
         elif isinstance(message, Episode):
-            self._restart(message.phase == "start")
+            if message.phase == "start":
+                self._restart()
+            self._phase = message.phase
         elif isinstance(message, Proprio | Plan):
             port = "proprio" if isinstance(message, Proprio) else "plan"
             self._pulses[port].beat(now_ns)
@@ -71,14 +74,16 @@ class Supervising:
                 pulse.slept(gap_ns - LOOK_NS)
         self._looked_ns, self.wake_ns = now_ns, now_ns + LOOK_NS
         silent = [name for name, pulse in self._pulses.items() if pulse.age(now_ns) > SILENT_PERIODS]
-        if silent and not self._silent and self._playing:
+        if silent and not self._silent and self._phase == "start":
             yield Wrong("silent", f"expected {' and '.join(silent)}, got none for {SILENT_PERIODS} periods")
         self._silent = silent
         yield from self._tell(now_ns)
 
     def _now(self) -> tuple[str, float, str]:
         """Mode, upper bound of the feed rate, reason."""
-        if not self._playing:
+        if self._phase == "ending":
+            return "braking", 0.0, "the episode is ending"
+        if self._phase == "end":
             return "stopped", 0.0, "no episode"
         if self._silent:
             return "braking", 0.0, f"no {' and '.join(self._silent)}"
@@ -106,7 +111,7 @@ class Supervising:
         else:
             raise ValueError(f"expected pause (true, false) or rate_scale (0 to 1), got {param.key} {param.value!r}")
 
-    def _restart(self, playing: bool) -> None:
-        self._playing, self._ready, self._planned = playing, False, False
+    def _restart(self) -> None:
+        self._ready, self._planned = False, False
         self._silent: list[str] = []
         self._pulses = {name: Pulse(TOPICS[name].rate_hz) for name in ("proprio", "plan")}
