@@ -183,7 +183,7 @@ class Simulated:
         actors: dict[str, Actor] = {
             "robot": Moving(self.driver, Following(self.envelope)),
             "scheduler": Scheduling(config, sync),
-            "policy": Inferring(config, self.policy, self._sees),
+            "policy": Inferring(replace(config, latency_ms=0.0), self.policy, self._sees),  # the delay is drawn
             "decoder": Decoding(config, self._codec, self._clock),
             "executor": Executing(config, self.envelope, self._head),
         }

@@ -124,6 +124,15 @@ def test_a_delay_that_is_none_is_refused(delay):
         delay_cycles(delay, 0, 0, 0)
 
 
+@pytest.mark.parametrize("delay", [2, 3, 4, 6, 8, 13])
+def test_a_chunk_takes_over_as_many_ticks_after_its_picture_as_the_delay_says(delay):
+    for config in (Settings(**EXPERT), Settings(policy="dp_latent60", image_width=64, image_height=64)):
+        log = Simulated(replace(config, time_limit_s=2.5), "async_naive").run(0, SEED, lambda chunk: delay)
+        assert {chunk.arrival_tick - chunk.t0 for chunk in log.chunks[3:-2] if chunk.arrival_tick is not None} == {
+            delay
+        }
+
+
 @pytest.mark.parametrize("guide", ["rtc", "bid", "paint", "vlash"])
 def test_a_guided_sampler_softens_the_seams(guide):
     naive = episode_metrics(played("async_naive", policy="expert_flow"))
