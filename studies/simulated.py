@@ -38,6 +38,7 @@ GRAPHS = Path(__file__).parents[1] / "dataflows"
 PERIOD_NS = 1_000_000_000 // HZ
 EXECUTOR_NS = PERIOD_NS // 2  # the executor's beat lies in the middle between two of the robot's
 SEEN_AFTER = 2  # cycles from a picture to its features (A2C2)
+PLAYED = "robot", "scheduler", "policy", "decoder", "executor", "evaluator"  # without which a graph is none
 KEPT = "task", "variant", "policy", "codec", "refine", "margin", "join", "align", "smooth", "guide"
 KEPT += "noise", "execution_horizon"  # settings that a log tells
 
@@ -120,9 +121,13 @@ class Simulated:
         path = GRAPHS / f"{graph}.yml" if isinstance(graph, str) else graph
         described = yaml.safe_load(path.read_text())
         self.config, self.mode, self.sight, self._clock, self._optics = config, mode(described), sight, clock, optics
-        self._wiring, self._link = wiring(described), link
-        self._wiring["robot", "scene"].remove(("evaluator", "scene"))  # it is looked at once, at the end
         self._ports = {node["id"]: set(inputs_of(node)) for node in described["nodes"]}
+        if missing := [name for name in PLAYED if name not in self._ports]:
+            raise ValueError(f"{path}: expected a graph with the nodes {', '.join(PLAYED)}, {missing[0]} is missing")
+        at_the_end = "evaluator", "scene"  # where it is looked at once
+        edges = wiring(described)
+        self._wiring = {source: [each for each in hear if each != at_the_end] for source, hear in edges.items()}
+        self._link = link
         self.policy, self._codec = make_policy(config), cache(make_codec)
         model = read_robot(config.robot_model)
         self.envelope = model.envelope
@@ -197,7 +202,7 @@ class Simulated:
         """Wire a camera that the policy needs and the graph lacks, as one would do by hand."""
         node, output = f"camera_{name}", f"frame_{name}"
         for source, port in (("robot", "scene"), ("scheduler", "request"), ("evaluator", "episode")):
-            self._wiring[source, port].append((node, port))
+            self._wiring.setdefault((source, port), []).append((node, port))
         self._wiring[node, output] = [("policy", output)]
 
     def _evaluating(self, number: int, seed: int, time_limit_s: float) -> Evaluating:

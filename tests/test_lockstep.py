@@ -9,7 +9,7 @@ from operators.measure.metrics import episode_metrics
 from operators.motion.kinematics import Unreachable
 from operators.settings import Settings
 from studies.evaluate import Evaluate, delay_cycles, evaluate
-from studies.simulated import Simulated
+from studies.simulated import GRAPHS, Simulated
 from studies.stage import LINK_NS
 from tests.replay import EXPERT
 
@@ -140,6 +140,20 @@ def test_a_guided_sampler_softens_the_seams(guide):
     metrics = episode_metrics(guided)
     assert not guided.faults and metrics["success"] == 1
     assert metrics["velocity_jump"] < {"vlash": 0.8, "bid": 0.85}.get(guide, 0.6) * naive["velocity_jump"]
+
+
+def test_a_graph_that_cannot_be_played_in_simulated_time_is_refused():
+    with pytest.raises(ValueError, match=r"playback\.yml: expected a graph with the nodes .*, robot is missing"):
+        evaluate(Evaluate(policy="expert", mode="playback", episodes=1, workers=1))
+    with pytest.raises(ValueError, match=r"expected a graph: async_a2c2, .*, or the path of one of your own"):
+        evaluate(Evaluate(policy="expert", mode="magic", episodes=1))
+
+
+def test_a_graph_of_ones_own_is_played_like_a_shipped_one(tmp_path):
+    (tmp_path / "mine.yml").write_text((GRAPHS / "async_naive.yml").read_text())
+    mine = Evaluate(policy="expert", graph=tmp_path / "mine.yml", episodes=1, seed=SEED, workers=1)
+    shipped = replace(mine, graph=None, mode="async_naive")
+    assert evaluate(mine)["velocity_jump"]["mean"] == evaluate(shipped)["velocity_jump"]["mean"]
 
 
 def test_a_policy_that_cannot_be_guided_is_refused_and_says_why():
