@@ -29,7 +29,7 @@ QUICK_DELAYS = ("8", "16")
 
 @dataclass(frozen=True)
 class Compare:
-    """Compare ways to join chunks in lockstep. Without --full a first look: three episodes at delays 8 and 16."""
+    """Compare ways to join chunks in simulated time. Without --full a first look: three episodes at delays 8 and 16."""
 
     policy: str = "expert_flow"
     """One that every method applies to; methods that it cannot be guided by are left out and named."""

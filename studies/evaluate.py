@@ -1,4 +1,4 @@
-"""`rtr evaluate`: seeded episodes in lockstep, metrics with intervals, traces to recompute everything from."""
+"""`rtr evaluate`: seeded episodes in simulated time, metrics with intervals, traces to recompute everything from."""
 
 import json
 import os
@@ -33,7 +33,7 @@ EVALUATION_SEEDS = 20_000  # 0-9 999 collect, 10 000-19 999 tune
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Evaluate a policy in lockstep: simulated time, same seed, same bits. Other settings come from the environment."""
+    """Evaluate a policy in simulated time: same seed, same bits. Other settings come from the environment."""
 
     task: str = ""
     """Empty: the first there is."""

@@ -18,7 +18,7 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class Speed:
-    """Draw the commanded speed of several methods in one episode, in lockstep, each beside the expert's."""
+    """Draw the commanded speed of several methods in one episode in simulated time, each beside the expert's."""
 
     policy: str = "dp_latent60"
     methods: str = "naive,rtr_paper,rtr_fade_phase"

@@ -1,4 +1,4 @@
-"""What one episode leaves behind: the same record from the live evaluator and from lockstep studies.
+"""What one episode leaves behind: the same record from the live evaluator and from studies in simulated time.
 
 Everything but the commands is optional: an empty array, an empty list or None says that it was not recorded.
 Times are nanoseconds of the monotonic clock, positions metres in the base frame, ticks plan time.
