@@ -227,6 +227,8 @@ def test_a_scheduler_that_stands_for_another_goes_on_with_its_numbers():
     plan = plan_message(90, 40, 20, answered=6)._replace(asked=7)
     request = told(scheduling, plan)
     assert request is not None and request.chunk_id == 8
+    again = told(Scheduling(Settings(), sync=False), plan_message(90, 40, 3, answered=9)._replace(asked=7))
+    assert again is not None and again.chunk_id == 10  # whose requests the executor did not hear
 
 
 def test_an_executor_that_counts_anew_has_lost_what_was_asked_for():

@@ -141,8 +141,9 @@ class Scheduling:
             self._ending = message.phase != "start"
         elif isinstance(message, Plan):
             self._plan = message
-            if message.asked >= self._schedule.next_chunk:  # by another scheduler, which this one stands for
-                self._schedule = replace(self._schedule, next_chunk=message.asked + 1)
+            known = max(message.asked, message.answered)  # a request may be lost on its way to the executor
+            if known >= self._schedule.next_chunk:  # of another scheduler, which this one stands for
+                self._schedule = replace(self._schedule, next_chunk=known + 1)
             came = message.seq - 1 - max(0, message.answered_age)  # before that cycle; plans may be missed
             came = self._stood if self._sync else came
             self._schedule = self._schedule.answered(message.answered, came, takeover_tick(message))
