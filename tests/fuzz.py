@@ -35,6 +35,7 @@ from operators.chunks.correct import Head
 from operators.drivers import Reading
 from operators.frame import Frame
 from operators.messages import HORIZON, HZ, Command, Episode, Plan, Proprio
+from operators.motion.plan import HISTORY
 from operators.motion.rotation import action_from_pose, pose_from_action, to_relative
 from operators.motion.rows import Rows
 from operators.policy import Observation, Prediction
@@ -220,7 +221,7 @@ class Run:
         moved_mm = 1e3 * float(np.linalg.norm(pose_from_action(self.arm.action)[:3] - before[:3]))
         assert moved_mm > 2, f"stuck: {moved_mm:.2f} mm in the last second"
         assert self.stage.coming < 2000, f"{self.stage.coming} messages under way"
-        assert len(self._newest.executed) <= 64 and len(self._newest.planned) <= 2 * HORIZON
+        assert len(self._newest.executed) <= HISTORY and len(self._newest.planned) <= HISTORY + 2 * HORIZON
 
     def _made(self, name: str) -> Actor:
         if name.startswith("camera"):
