@@ -162,3 +162,11 @@ def test_in_sync_only_the_execution_horizon_of_a_chunk_is_played():
     execution.requested(Request(1, 0, 0, 1, 20, 8, 8, waits=False, plan=-1, plan_before=-1))
     execution.chunk(chunk(1, 20))
     assert run(execution, 120)[-1].due.tick == 67
+
+
+def test_an_executor_that_begins_while_the_robot_moves_goes_on_at_its_tick():
+    execution = Execution(newest, 1.0, ENVELOPE)
+    execution.measured(Proprio(0, 0, 0, 41, 60, np.zeros(6), POSE, np.zeros(6), np.zeros(6), 0.5))
+    assert execution.plan is not None and execution.plan.next_tick == 41 and not len(execution.plan.planned)
+    execution.chunk(ActionChunk(0, 0, 0, 3, 41, 41, 0.0, np.repeat(execution.plan.rows.action[:1], 48, 0), -1))
+    assert len(execution.plan.planned) == 48  # a chunk of now is played at once

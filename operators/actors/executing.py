@@ -89,7 +89,7 @@ class Execution:
         if self.plan is None and proprio.state == READY:
             pose = action_from_pose(proprio.tcp_pose, proprio.gripper)
             self.plan, self._limiter = (
-                hold(pose, RESERVE_ROWS if self._by_phase else 0),
+                hold(pose, RESERVE_ROWS if self._by_phase else 0, proprio.tick - 1),
                 Limiter.start(pose, self._envelope),
             )
             self._tracker = Tracker(pose) if self._smooth == "ruckig" else None

@@ -208,9 +208,9 @@ def lost_rows(shift_ticks: float) -> int:
     return max(0, ceil(shift_ticks))
 
 
-def hold(action: np.ndarray, reserve: int = 0) -> PlanState:
-    """A plan that stands at a pose until the first chunk comes."""
-    return PlanState(rows(-1, action[None]), np.array([-1], np.int64), reserve=reserve)
+def hold(action: np.ndarray, reserve: int = 0, tick: int = -1) -> PlanState:
+    """A plan that stands at a pose until the first chunk comes; at the tick that a robot was at, if it moved before."""
+    return PlanState(rows(tick, action[None]), np.array([-1], np.int64), position=float(tick), reserve=reserve)
 
 
 def between(left: np.ndarray, right: np.ndarray, fraction: float) -> np.ndarray:
